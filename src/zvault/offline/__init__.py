@@ -1,0 +1,1 @@
+"""Read and prove a store without a server."""

@@ -1,0 +1,1 @@
+"""What an operator does; sees a Vault only from outside."""

@@ -1,0 +1,1 @@
+"""Take, verify, restore, prune."""

@@ -1,0 +1,1 @@
+"""Renders, starts, watches the proxy."""

@@ -1,0 +1,1 @@
+"""Key file, password sources, agent."""

@@ -1,0 +1,1 @@
+"""What an entry inside the barrier looks like; pure codecs."""

@@ -1,0 +1,1 @@
+"""Key to opaque bytes; never decrypts."""

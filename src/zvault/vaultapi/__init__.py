@@ -1,0 +1,1 @@
+"""The operator's client to any Vault (hvac)."""
