@@ -1,0 +1,148 @@
+"""The words the engine's parts share: request, response, auth, backend.
+
+What lives here: values that go down the pipeline and up again, and the contract of a backend. What
+never does: HTTP, storage, a decision.
+Invariant: one Request down, one Response (or one EngineError, ``engine/errors.py``) up.
+Units: ``*_ns`` are nanoseconds, ``*_seconds`` seconds.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from zvault.barrier.view import View
+from zvault.base.clock import Clock
+from zvault.records.mounts import MountEntry
+from zvault.records.tokens import TokenEntry
+
+
+class Operation(StrEnum):
+    """What is asked of a path (Vault's logical operations)."""
+
+    CREATE = "create"
+    READ = "read"
+    UPDATE = "update"
+    PATCH = "patch"
+    DELETE = "delete"
+    LIST = "list"
+    HELP = "help"
+
+
+@dataclass(slots=True)
+class Request:
+    """One call. The pipeline fills the lower half on the way down."""
+
+    id: str
+    operation: Operation
+    path: str
+    """Without ``v1/``, URL-decoded; a LIST path ends in ``/``."""
+    data: dict[str, Any] = field(default_factory=dict)
+    client_token: str = ""
+    """As the client sent it (external form)."""
+    remote_address: str = ""
+    remote_port: int = 0
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    wrap_ttl_seconds: int = 0
+    unauthenticated: bool = False
+
+    mount: MountEntry | None = None
+    relative_path: str = ""
+    """The path below the mount."""
+    token: TokenEntry | None = None
+    policies: tuple[str, ...] = ()
+    """Token policies plus those of the entity and its groups."""
+    identity_policies: tuple[str, ...] = ()
+    is_root: bool = False
+    has_sudo: bool = False
+    """The token may do sudo on this very path."""
+
+
+@dataclass(slots=True)
+class Auth:
+    """What a login or a token creation asks for; the core fills the lower half."""
+
+    policies: Sequence[str] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    internal_data: dict[str, Any] = field(default_factory=dict)
+    display_name: str = ""
+    alias_name: str = ""
+    """Identity alias; "" makes no entity."""
+    ttl_ns: int = 0
+    max_ttl_ns: int = 0
+    period_ns: int = 0
+    explicit_max_ttl_ns: int = 0
+    renewable: bool = True
+    num_uses: int = 0
+    bound_cidrs: Sequence[str] = ()
+    token_type: str = "service"
+    no_default_policy: bool = False
+    orphan: bool = True
+
+    client_token: str = ""
+    accessor: str = ""
+    entity_id: str = ""
+    token_policies: Sequence[str] = ()
+    identity_policies: Sequence[str] = ()
+    lease_seconds: int = 0
+
+
+@dataclass(slots=True)
+class Response:
+    """What a handler gives back. ``None`` instead of a Response means "nothing" (204 or 404)."""
+
+    data: dict[str, Any] | None = None
+    auth: Auth | None = None
+    warnings: list[str] = field(default_factory=list)
+    lease_id: str = ""
+    lease_seconds: int = 0
+    renewable: bool = False
+    status: int = 0
+    """HTTP status when it is not the usual one; 0 = by the 200/204/404 rule."""
+    raw_body: bytes | None = None
+    """A body without envelope."""
+    raw_content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class MountContext:
+    """All that a backend gets to see of the world."""
+
+    entry: MountEntry
+    view: View
+    clock: Clock
+    random_bytes: Callable[[int], bytes]
+    default_ttl_ns: Callable[[], int]
+    """Effective default lease TTL of this mount, now."""
+    max_ttl_ns: Callable[[], int]
+    family: str
+    """``vault`` or ``openbao``."""
+
+
+class Backend(Protocol):
+    """A mounted engine or auth method."""
+
+    unauthenticated_paths: Sequence[str]
+    """Relative paths (a trailing ``*`` is a prefix) that need no token, such as ``login``."""
+    root_paths: Sequence[str]
+    """Relative paths (a trailing ``*`` is a prefix) that need sudo."""
+
+    async def start(self) -> None:
+        """Called once after unseal or mount, before the first request."""
+        ...
+
+    async def stop(self) -> None:
+        """Called before seal or unmount: end background work."""
+        ...
+
+    async def exists(self, request: Request) -> bool | None:
+        """Existence check for create versus update; None where the path has none (update)."""
+        ...
+
+    async def handle(self, request: Request) -> Response | None:
+        """Serve one request. Raises EngineError."""
+        ...
+
+    async def renew(self, auth: Auth) -> Auth:
+        """Auth methods: what a renewal of this login grants now. Raises EngineError."""
+        ...

@@ -1,0 +1,143 @@
+"""Coercion of request fields, as Vault's ``sdk/framework/field_data.go`` does it.
+
+What lives here: one function a kind. Invariant: pure; raises ValueError with text that names no
+value, because values may be secrets.
+"""
+
+import json
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
+
+from zvault.base.gotime import SECOND_NS, parse_duration
+
+_TRUE = {"1", "t", "T", "TRUE", "true", "True"}
+_FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
+
+
+class FieldKind(Enum):
+    """What a field holds after coercion."""
+
+    STRING = auto()
+    INT = auto()
+    BOOL = auto()
+    MAP = auto()
+    DURATION = auto()
+    """Nanoseconds, not negative."""
+    SIGNED_DURATION = auto()
+    """Nanoseconds; negative allowed."""
+    COMMA_LIST = auto()
+    """List of str from a list, ``a, b`` or JSON text."""
+    COMMA_INTS = auto()
+    KV_PAIRS = auto()
+    """dict of str to str from a map or a list of ``k=v``."""
+    ANY = auto()
+
+
+def coerce(kind: FieldKind, value: Any) -> Any:
+    """The value as its kind. Raises ValueError or TypeError."""
+    return _COERCERS[kind](value)
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, int | float):
+        return str(value)
+    raise ValueError("expected a string")
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError("expected a whole number")
+    if isinstance(value, int | float):
+        return int(value)
+    if isinstance(value, str):
+        return int(value.strip() or "0", 10)
+    raise ValueError("expected a number")
+
+
+def _bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return value != 0
+    if isinstance(value, str) and value in _TRUE:
+        return True
+    if isinstance(value, str) and value in _FALSE:
+        return False
+    raise ValueError("expected a boolean")
+
+
+def _map(value: Any) -> dict[str, Any]:
+    if isinstance(value, str) and value.strip().startswith("{"):
+        value = json.loads(value)
+    if isinstance(value, dict):
+        return value
+    raise ValueError("expected a map")
+
+
+def _signed_duration(value: Any) -> int:
+    if isinstance(value, bool):
+        raise ValueError("expected a duration")  # noqa: TRY004 - one error class for all kinds
+    if isinstance(value, int | float):
+        return int(value * SECOND_NS)
+    if isinstance(value, str):
+        return parse_duration(value) if value.strip() else 0
+    raise ValueError("expected a duration")
+
+
+def _duration(value: Any) -> int:
+    result = _signed_duration(value)
+    if result < 0:
+        raise ValueError("cannot be negative")
+    return result
+
+
+def _comma_list(value: Any) -> list[str]:
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("["):
+            value = json.loads(text)
+        else:
+            value = text.split(",")
+    if isinstance(value, int | float):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected a list or a comma-separated string")  # noqa: TRY004
+    return [item for item in (_string(item).strip() for item in value) if item]
+
+
+def _comma_ints(value: Any) -> list[int]:
+    return [int(item) for item in _comma_list(value)]
+
+
+def _kv_pairs(value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        text = value.strip()
+        value = json.loads(text) if text.startswith("{") else [p for p in text.split(",") if p]
+    if isinstance(value, dict):
+        return {str(key): _string(item) for key, item in value.items()}
+    if isinstance(value, list):
+        pairs = [item.split("=", 1) for item in map(_string, value)]
+        if all(len(pair) == 2 for pair in pairs):
+            return {key.strip(): item.strip() for key, item in pairs}
+    raise ValueError("expected a map or a list of k=v")
+
+
+_COERCERS: dict[FieldKind, Callable[[Any], Any]] = {
+    FieldKind.STRING: _string,
+    FieldKind.INT: _int,
+    FieldKind.BOOL: _bool,
+    FieldKind.MAP: _map,
+    FieldKind.DURATION: _duration,
+    FieldKind.SIGNED_DURATION: _signed_duration,
+    FieldKind.COMMA_LIST: _comma_list,
+    FieldKind.COMMA_INTS: _comma_ints,
+    FieldKind.KV_PAIRS: _kv_pairs,
+    FieldKind.ANY: lambda value: value,
+}

@@ -1,0 +1,1 @@
+"""What tests share: golden stores, real servers, stand-ins. One helper a module."""
