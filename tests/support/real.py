@@ -1,0 +1,35 @@
+"""Where the real servers are; a missing one fails in CI and is a named skip elsewhere."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+_PLACES = {
+    "openbao-2.6.2": ROOT / ".servers" / "openbao-2.6.2" / "bin" / "bao",
+    "seaweedfs": ROOT / ".venv" / "bin" / "weed",
+    "caddy": ROOT / ".venv" / "bin" / "caddy",
+}
+
+
+def require(server: str) -> Path:
+    """The server's binary. Missing: fails when CI is set, otherwise skips and names it."""
+    place = _PLACES.get(server)
+    if place is None or not place.exists():
+        found = shutil.which(server)
+        place = Path(found) if found else None
+    if place is not None and place.exists():
+        return place
+    if os.environ.get("CI"):
+        pytest.fail(f"{server} is missing and CI skips nothing: run `make servers`")
+    pytest.skip(f"{server} is missing: run `make servers`")
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
