@@ -63,7 +63,7 @@ def parse_duration(text: str) -> int:
     """Go's duration text (plus ``d``, as Vault's parseutil has it) or plain seconds, in ns."""
     body = text.strip()
     sign = -1 if body.startswith("-") else 1
-    body = body.lstrip("+-") if body[:1] in "+-" else body
+    body = body[1:] if body[:1] in ("+", "-") else body
     if body.isdecimal():
         return sign * int(body) * SECOND_NS
     total, position = 0.0, 0
