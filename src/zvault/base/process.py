@@ -1,0 +1,106 @@
+"""Processes that outlive the one that started them, known by pid and start time.
+
+What lives here: starting one in a session of its own, telling whether exactly that one still runs,
+ending it. What never does: what the process is for.
+Invariant: a signal goes to the process that was recorded and to no other, also when the kernel has
+given its pid to somebody else (pidfd, start time compared after opening it).
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_TIME_FIELD = 19  # of /proc/PID/stat behind the command's closing bracket: proc(5), field 22
+_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process for ever: ``started`` is in clock ticks since the machine's start."""
+
+    pid: int
+    started: int
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """The running process with that pid; None when there is none or only its zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()
+    if fields[0] in ("Z", "X"):
+        return None
+    return ProcessIdentity(pid, int(fields[_START_TIME_FIELD]))
+
+
+def is_alive(process: ProcessIdentity) -> bool:
+    """Whether exactly this process runs."""
+    return identify(process.pid) == process
+
+
+def spawn_detached(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log_path: Path
+) -> ProcessIdentity:
+    """Start a program that stays when we go; its output is appended to ``log_path`` (0600).
+
+    ``env`` is the whole environment. Raises OSError when the program cannot be started, and
+    ChildProcessError when it ended at once.
+    """
+    descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+    threading.Thread(target=child.wait, name=f"reap-{child.pid}", daemon=True).start()
+    process = identify(child.pid)
+    if process is None:
+        raise ChildProcessError(f"{argv[0]} ended at once")
+    return process
+
+
+def send_signal(process: ProcessIdentity, number: signal.Signals) -> bool:
+    """Signal exactly this process; False when it is gone."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not is_alive(process):
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, number)
+            return True
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def wait_gone(process: ProcessIdentity, timeout_seconds: float) -> bool:
+    """Wait for its end; False when it still runs after the time."""
+    deadline = time.monotonic() + timeout_seconds
+    while is_alive(process):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def terminate(process: ProcessIdentity, timeout_seconds: float) -> bool:
+    """SIGTERM and wait; False when it still runs after the time (nothing harsher is sent)."""
+    send_signal(process, signal.SIGTERM)
+    return wait_gone(process, timeout_seconds)
