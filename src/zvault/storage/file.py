@@ -1,0 +1,229 @@
+"""Vault's file backend: a tree of small JSON files, written durably.
+
+What lives here: opening, reading, listing. What never does: names and envelope
+(``file_layout.py``), the queue (``file_queue.py``), the order of effects (``file_commit.py``).
+
+Invariants: one writer holds the directory (``file_lock.py``); our temporary files lie only in
+``.zvault-tmp``; what ``apply`` acknowledged survives a power cut; a read never suspends.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zvault.storage import keys
+from zvault.storage.api import Operation, Put
+from zvault.storage.cache import ValueCache
+from zvault.storage.errors import (
+    CorruptEntryError,
+    ReadOnlyStoreError,
+    StorageError,
+    StoreNotFoundError,
+)
+from zvault.storage.file_commit import PROVIDER, Committer
+from zvault.storage.file_layout import (
+    SCRATCH_NAME,
+    check_file_key,
+    child_name,
+    decode_entry,
+    entry_path,
+    is_scratch,
+)
+from zvault.storage.file_lock import lock_directory
+from zvault.storage.file_queue import CommitQueue
+from zvault.storage.file_system import FileSystem, PosixFileSystem
+
+DEFAULT_CACHE_BYTES = 32 << 20
+_READ_BYTES = 1 << 16
+_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """What only an open for writing has."""
+
+    lock: int
+    files: FileSystem
+    queue: CommitQueue
+
+
+class FileStorage:
+    """One directory. Open with ``open``; use from one event loop at a time."""
+
+    def __init__(self, root: Path, cache_bytes: int) -> None:
+        self._path = root
+        self._root = str(root)
+        self._cache = ValueCache(cache_bytes)
+        self._writing: _Writing | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        read_only: bool = False,
+        fsync: bool = True,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        files: FileSystem | None = None,
+    ) -> "FileStorage":
+        """Open the store below ``path``.
+
+        For writing the directory is made when absent and locked. For reading it must exist, is not
+        locked, and nothing is cached, so that a serving store can be copied. ``fsync=False`` gives
+        up durability, for benchmarks. Raises StoreNotFoundError, StoreLockedError, StorageError.
+        """
+        root = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
+        with _named(str(root)):
+            if not read_only:
+                root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not root.is_dir():
+                cause = "is no directory" if root.exists() else "does not exist"
+                raise StoreNotFoundError(f"{root} {cause}", hint="name the data directory")
+        store = cls(root, 0 if read_only else cache_bytes)
+        if not read_only:
+            store._start_writing(files, fsync)
+        return store
+
+    @property
+    def url(self) -> str:
+        return f"file:{self._root}"
+
+    @property
+    def path(self) -> Path:
+        """The root directory."""
+        return self._path
+
+    async def get(self, key: str) -> bytes | None:
+        value = self._cache.get(key)
+        if value is not None:
+            return value
+        if not keys.is_storable_for_reading(key) or is_scratch(key):
+            return None
+        content = self._read(key)
+        if content is None:
+            return None
+        try:
+            value = decode_entry(content)
+        except ValueError as cause:
+            raise self._corrupt(key, str(cause)) from None
+        if value is not None:
+            self._cache.put(key, value)
+        return value
+
+    async def apply(self, operations: Sequence[Operation]) -> None:
+        if self._writing is None:
+            raise ReadOnlyStoreError(self.url)
+        keys.check_operations(operations)
+        for operation in operations:
+            check_file_key(operation.key)
+        if operations:
+            await self._writing.queue.submit(tuple(operations))
+
+    async def list(self, prefix: str) -> list[str]:
+        if not keys.check_prefix(prefix) or is_scratch(prefix):
+            return []
+        try:
+            with os.scandir(f"{self._root}/{prefix}") as entries:
+                names = [
+                    child_name(entry.name, entry.is_dir(follow_symlinks=False))
+                    for entry in entries
+                    if prefix or entry.name != SCRATCH_NAME
+                ]
+        except ValueError:
+            return []
+        except OSError as cause:
+            if cause.errno in _ABSENT and (prefix or cause.errno != errno.ENOENT):
+                return []
+            raise _error(cause, self._root, prefix) from None
+        names.sort()
+        return names
+
+    async def close(self) -> None:
+        if self._writing is None:
+            return
+        writing, self._writing = self._writing, None
+        await writing.queue.close()
+        writing.files.close()
+        with contextlib.suppress(OSError):
+            _empty(self._path / SCRATCH_NAME)
+            (self._path / SCRATCH_NAME).rmdir()
+        os.close(writing.lock)
+
+    def _start_writing(self, files: FileSystem | None, fsync: bool) -> None:
+        with _named(self._root):
+            lock = lock_directory(self._path)
+            try:
+                scratch = self._path / SCRATCH_NAME
+                scratch.mkdir(mode=0o700, exist_ok=True)
+                _empty(scratch)
+                files = files or PosixFileSystem(self._root, durable=fsync)
+            except BaseException:
+                os.close(lock)
+                raise
+        queue = CommitQueue(Committer(self._root, files), self._remember)
+        self._writing = _Writing(lock, files, queue)
+
+    def _remember(self, operations: Sequence[Operation], happened: bool) -> None:
+        for operation in operations:
+            if happened and isinstance(operation, Put):
+                self._cache.put(operation.key, operation.value)
+            else:
+                self._cache.drop(operation.key)
+
+    def _read(self, key: str) -> bytes | None:
+        """The content of the key's file, None when there is none."""
+        descriptor = -1
+        try:
+            descriptor = os.open(f"{self._root}/{entry_path(key)}", _READ_FLAGS)
+            content = chunk = os.read(descriptor, _READ_BYTES)
+            while len(chunk) == _READ_BYTES:
+                chunk = os.read(descriptor, _READ_BYTES)
+                content += chunk
+        except ValueError:
+            return None  # a NUL or a lone surrogate: no file can have that name
+        except OSError as cause:
+            if cause.errno in _ABSENT:
+                return None
+            if cause.errno == errno.ELOOP:
+                raise self._corrupt(key, "its file is a symbolic link") from None
+            raise _error(cause, self._root, key) from None
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        return content
+
+    def _corrupt(self, key: str, cause: str) -> CorruptEntryError:
+        hint = ""
+        if keys.is_leftover_name(key):
+            hint = "a killed server left this temporary file; it is no entry and can be removed"
+        return CorruptEntryError(cause, store=self.url, key=key, hint=hint)
+
+
+def _empty(scratch: Path) -> None:
+    """Remove what a killed writer of ours left."""
+    for leftover in scratch.iterdir():
+        leftover.unlink()
+
+
+@contextlib.contextmanager
+def _named(root: str) -> Iterator[None]:
+    """OSError becomes a StorageError that names the store."""
+    try:
+        yield
+    except OSError as cause:
+        raise _error(cause, root, "") from None
+
+
+def _error(cause: OSError, root: str, key: str) -> StorageError:
+    said = cause.strerror or type(cause).__name__
+    return StorageError(said, provider=PROVIDER, store=root, key=key, hint=_hint(cause))
+
+
+def _hint(cause: OSError) -> str:
+    if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "run as the user who owns the data directory, and check its mode"
+    return ""
