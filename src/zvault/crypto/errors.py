@@ -1,0 +1,30 @@
+"""What can go wrong when something is opened.
+
+Invariant: a message says what failed, never a byte of key, password or content.
+"""
+
+from zvault.base.errors import UsageError, VerificationError
+
+
+class ShareError(UsageError):
+    """Shares that cannot belong together: lengths differ, two have the same number."""
+
+    code = "shares"
+
+
+class KeyLengthError(VerificationError):
+    """A key that AES cannot take."""
+
+    code = "key-length"
+
+
+class BoxError(VerificationError):
+    """Authenticated decryption failed: wrong password or changed bytes."""
+
+    code = "sealed-box"
+
+
+class OpensslFileError(VerificationError):
+    """An ``openssl enc`` file that does not open."""
+
+    code = "openssl-file"
