@@ -56,6 +56,8 @@ class Request:
     is_root: bool = False
     has_sudo: bool = False
     """The token may do sudo on this very path."""
+    audit_lines: dict[str, bytes] | None = None
+    """The audit broker's own: request records that go out together with the response's."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ class Auth:
     client_token: str = ""
     accessor: str = ""
     entity_id: str = ""
+    entity_created: bool = False
+    """This login made the entity."""
     token_policies: Sequence[str] = ()
     identity_policies: Sequence[str] = ()
     lease_seconds: int = 0
