@@ -161,7 +161,7 @@ def test_json_holds_the_last_ten_seconds(metrics: Metrics, clock: ManualClock) -
     samples = {entry["Name"]: entry for entry in answer["Samples"]}
     handled = samples["vault.core.handle_request"]
     assert (handled["Count"], handled["Sum"], handled["Min"], handled["Max"]) == (2, 6, 1.5, 4.5)
-    assert handled["Mean"] == 3 and handled["Rate"] == 0.6
+    assert (handled["Mean"], handled["Rate"]) == (3, 0.6)
     counters = [entry["Labels"] for entry in answer["Counters"] if "creation" in entry["Name"]]
     assert counters == [
         {"auth_method": "approle", "cluster": "vault-cluster-1", "token_type": "service"}

@@ -3,7 +3,7 @@
 What lives here: fan-out, timing, the rule of blocking. What never does: a record's text (that is
 ``records``), where devices come from (``devices``).
 Invariants: with no device nothing is done and nothing suspends; with devices, ``log_request`` and
-``log_response`` return only after at least one device has the record, or raise ``AuditFailedError``.
+``log_response`` return only after at least one device has the record, or raise AuditFailedError.
 Reads of a KV mount are the one exception in time, not in content: they change nothing, so their
 request record goes out in one write with their response record, still before the answer.
 Source of the rule: ``docs/formats/audit.md``.

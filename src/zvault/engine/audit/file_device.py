@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from zvault.base.errors import UnreachableError
-from zvault.engine.audit.options import DISCARD, STDOUT, FileOptions
+from zvault.engine.audit.options import DISCARD, FileOptions
 
 # O_NONBLOCK means nothing to a file; a pipe without a reader becomes an error, not a hung server.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK

@@ -118,13 +118,10 @@ class RecordWriter:
         return found
 
     def _stranger(self, request: Request, view: AuthView) -> "_Caller":
-        auth: dict[str, Any] = {}
         ids: dict[str, Any] = {}
         if request.client_token:
-            hashed = self._hasher.text(request.client_token)
-            auth["client_token"] = ids["client_token"] = hashed
-        auth["policy_results"] = {"allowed": view.allowed}
-        auth["token_type"] = "default"
+            ids["client_token"] = self._hasher.text(request.client_token)
+        auth = {**ids, "policy_results": {"allowed": view.allowed}, "token_type": "default"}
         return _Caller(orjson.dumps(auth), {}, ids)
 
     def _known(self, request: Request, token: TokenEntry, view: AuthView) -> "_Caller":
