@@ -16,6 +16,7 @@ from zvault.base.clock import Clock
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.file_device import AuditWriteError, FileDevice
+from zvault.engine.audit.hashing import Hasher
 from zvault.engine.audit.records import RecordWriter
 from zvault.engine.errors import InternalEngineError
 from zvault.engine.metrics import Metrics
@@ -44,6 +45,8 @@ class AuditSink:
     """Mount path with trailing ``/``."""
     writer: RecordWriter
     file: FileDevice
+    hasher: Hasher
+    """Hashes as the records do, also when ``log_raw`` leaves them readable."""
 
 
 class AuditBroker:

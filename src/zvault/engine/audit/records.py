@@ -17,10 +17,11 @@ from zvault.base.gotime import SECOND_NS, format_time
 from zvault.engine.api import Auth, Operation, Request, Response
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.hashing import Hasher
+from zvault.engine.audit.headers import AuditedHeaders
 from zvault.engine.audit.options import FileOptions
 from zvault.engine.userdata import EncodedData, UserData
 from zvault.records.mounts import MountEntry
-from zvault.records.tokens import TokenEntry
+from zvault.records.tokens import TokenEntry, token_type_name
 
 CACHED_SECTIONS = 4096
 _WRITES = (Operation.CREATE, Operation.UPDATE, Operation.PATCH)
@@ -30,10 +31,17 @@ _NAMESPACE = {"id": "root"}
 class RecordWriter:
     """Builds the lines of one device."""
 
-    def __init__(self, hasher: Hasher, options: FileOptions, server_version: str) -> None:
+    def __init__(
+        self,
+        hasher: Hasher,
+        options: FileOptions,
+        builtin_version: str,
+        headers: AuditedHeaders,
+    ) -> None:
+        self._headers = headers
         self._hasher = hasher
         self._options = options
-        self._version = server_version
+        self._version = builtin_version
         self._prefix = options.prefix.encode()
         self._callers: dict[tuple[Any, ...], _Caller] = {}
         self._second = -1
@@ -145,9 +153,9 @@ class RecordWriter:
                 "metadata": dict(token.meta or {}),
                 "remaining_uses": token.num_uses,
                 "entity_id": token.entity_id,
-                "token_type": token.type_name,
+                "token_type": token_type_name(token.type),
                 "token_ttl": token.ttl_ns // SECOND_NS,
-                "token_issue_time": format_time(token.creation_time_ns),
+                "token_issue_time": format_time(token.creation_time * SECOND_NS),
             }
         )
         ids = _without_empty({"client_token": hashed, "client_token_accessor": accessor})
@@ -181,6 +189,10 @@ class RecordWriter:
             section["remote_port"] = request.remote_port
         if request.wrap_ttl_seconds:
             section["wrap_ttl"] = request.wrap_ttl_seconds
+        if self._headers:
+            shown = self._headers.shown(request.headers, self._hasher)
+            if shown:
+                section["headers"] = shown
         return orjson.dumps(section)
 
     def _response_section(self, request: Request, response: Response | None, error: str) -> bytes:
@@ -244,13 +256,15 @@ class RecordWriter:
                 "num_uses": auth.num_uses,
                 "metadata": dict(auth.metadata),
                 "entity_id": auth.entity_id,
+                "entity_created": in_auth_section and auth.entity_created,
                 "token_type": auth.token_type,
                 "token_ttl": auth.lease_seconds,
             }
         )
 
     def _running_version(self, mount: MountEntry) -> str:
-        return mount.running_plugin_version or f"v{self._version}+builtin.vault"
+        version = mount.extra.get("running_plugin_version")
+        return version if isinstance(version, str) and version else self._version
 
 
 class _Caller:

@@ -47,7 +47,8 @@ class Kv1:
         if operation is Operation.LIST:
             return await list_keys(self._view.list, path)
         if operation is Operation.CREATE or operation is Operation.UPDATE:
-            return await self._write(path, request.data)
+            await self._write(path, request.data)
+            return None
         if operation is Operation.DELETE:
             if not _is_folder(path):
                 await self._view.delete(path)
