@@ -1,0 +1,169 @@
+"""What an HTTP request asks of the engine.
+
+What lives here: target, verb, query and body become path, operation and data, by Vault's rules;
+pure. What never does: tokens judged, answers.
+Invariant: a path is percent-decoded exactly once; nothing unprintable and no ``..`` segment gets
+past here.
+Source: ``vault-api.md`` 1.1, 1.2; texts as OpenBao 2.6.2 answers them.
+"""
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from zvault.base.gotime import SECOND_NS, parse_duration
+from zvault.engine.api import Operation
+from zvault.engine.errors import CodedError, InvalidRequestError
+from zvault.records import gojson
+from zvault.records.errors import RecordError
+
+MERGE_PATCH = b"application/merge-patch+json"
+FORM = b"application/x-www-form-urlencoded"
+PREFIX = "/v1/"
+Query = dict[str, list[str]]
+
+_TRUE = {"1", "t", "T", "TRUE", "true", "True"}
+_FALSE = {"0", "f", "F", "FALSE", "false", "False"}
+_WRITES = {"POST": Operation.UPDATE, "PUT": Operation.UPDATE, "PATCH": Operation.PATCH}
+
+
+class MovedError(Exception):
+    """The path has doubled slashes or ``.`` segments; ``location`` is where it belongs."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__("moved")
+        self.location = location
+
+
+def read_target(target: bytes) -> tuple[str, Query]:
+    """The decoded path and the query of a request target.
+
+    Raises InvalidRequestError (400) and MovedError (307).
+    """
+    if target[:1] != b"/":
+        target = _origin_form(target)
+    raw_path, _, raw_query = target.partition(b"?")
+    try:
+        path = (unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequestError("the path is not UTF-8") from None
+    if b"%" in raw_path:
+        _check_escapes(raw_path)
+    if not path.isprintable():
+        raise InvalidRequestError("the path holds characters that cannot be printed")
+    if "/." in path and ".." in path.split("/"):
+        raise InvalidRequestError("relative paths not supported")
+    if b"//" in raw_path or b"/./" in raw_path:
+        clean = [part for part in raw_path.decode("latin-1").split("/") if part not in ("", ".")]
+        tail = "/" if raw_path.endswith(b"/") else ""
+        query = b"?" + raw_query if raw_query else b""
+        raise MovedError("/" + "/".join(clean) + tail + query.decode("latin-1"))
+    return path, read_query(raw_query) if raw_query else {}
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path of an absolute-form target (RFC 9112 3.2.2)."""
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        raise InvalidRequestError("malformed request target")
+    return b"/" + rest.partition(b"/")[2]
+
+
+def _check_escapes(raw: bytes) -> None:
+    for part in raw.split(b"%")[1:]:
+        if len(part) < 2 or part[:2].strip(b"0123456789abcdefABCDEF"):
+            raise InvalidRequestError("malformed percent escape")
+
+
+def read_query(raw: bytes) -> Query:
+    """Name to values. Raises InvalidRequestError."""
+    result: Query = {}
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+    except (UnicodeDecodeError, ValueError):
+        raise InvalidRequestError("malformed query") from None
+    for name, value in pairs:
+        result.setdefault(name, []).append(value)
+    return result
+
+
+def read_operation(method: str, path: str, query: Query) -> tuple[Operation, str]:
+    """The operation and its path; ``list`` and ``help`` are taken out of the query.
+
+    ``path`` is without ``/v1/``. Raises CodedError (400, 405).
+    """
+    if method == "GET":
+        if "help" in query and is_true(query.pop("help")[0]):
+            return Operation.HELP, path
+        if "list" in query and is_true(query.pop("list")[0]):
+            method = "LIST"
+        else:
+            return Operation.READ, path
+    if method == "LIST":
+        return Operation.LIST, path if path.endswith("/") else path + "/"
+    if method in _WRITES:
+        return _WRITES[method], path
+    if method == "DELETE":
+        return Operation.DELETE, path
+    if method == "HELP":
+        return Operation.HELP, path
+    if method == "HEAD":
+        raise CodedError(405, "1 error occurred:\n\t* unsupported operation\n\n")
+    raise CodedError(405)
+
+
+def is_true(text: str) -> bool:
+    """Go's ParseBool. Raises CodedError (400, without a text, as Vault has it)."""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise CodedError(400)
+
+
+def query_data(query: Query) -> dict[str, Any]:
+    """The data of a request without body: a repeated name is a list."""
+    return {name: values[0] if len(values) == 1 else values for name, values in query.items()}
+
+
+def body_data(method: str, content_type: bytes, body: bytes) -> dict[str, Any]:
+    """The data of a request with a body. Raises InvalidRequestError, CodedError (415)."""
+    media_type = content_type.partition(b";")[0].strip()
+    if method == "PATCH" and media_type != MERGE_PATCH:
+        raise CodedError(
+            415,
+            f"PATCH requires Content-Type of {MERGE_PATCH.decode()}, "
+            f"provided {media_type.decode('latin-1')}",
+        )
+    if not body:
+        return {}
+    if media_type == FORM and body.lstrip()[:1] not in (b"{", b"["):
+        form = read_query(body.strip())
+        return {name: ",".join(values) for name, values in form.items()}
+    return read_json(body)
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """A JSON object, or null, which means no data. Raises InvalidRequestError."""
+    try:
+        data = gojson.loads(body)
+    except (RecordError, ValueError, RecursionError):
+        raise InvalidRequestError("failed to parse JSON input: error parsing JSON") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise InvalidRequestError(
+            "failed to parse JSON input: error parsing JSON: an object is expected"
+        )
+    return data
+
+
+def read_wrap_ttl(text: str) -> int:
+    """Seconds of an ``X-Vault-Wrap-TTL`` header. Raises InvalidRequestError."""
+    start = "error parsing X-Vault-Wrap-TTL header: "
+    try:
+        nanoseconds = parse_duration(text)
+    except ValueError:
+        raise InvalidRequestError(start + "invalid duration") from None
+    if nanoseconds < 0:
+        raise InvalidRequestError(start + "requested wrap ttl cannot be negative")
+    return -(-nanoseconds // SECOND_NS)
