@@ -1,0 +1,50 @@
+"""LZW as Go's ``compress/lzw`` reads it: least significant bit first, 8-bit literals. Pure.
+
+Only very old entries use it, so there is a reader and no writer.
+"""
+
+from zvault.records.errors import RecordError
+
+_CLEAR = 256
+_END = 257
+_MAX_CODES = 4096
+
+
+def expand(data: bytes) -> bytes:
+    """The decompressed bytes. Raises RecordError."""
+    table: list[bytes] = []
+    output: list[bytes] = []
+    width, previous = 9, b""
+    accumulator = bits = position = 0
+    while True:
+        while bits < width:
+            if position == len(data):
+                raise RecordError("an LZW entry is cut short")
+            accumulator |= data[position] << bits
+            position, bits = position + 1, bits + 8
+        code = accumulator & ((1 << width) - 1)
+        accumulator, bits = accumulator >> width, bits - width
+        if code == _END:
+            return b"".join(output)
+        if code == _CLEAR:
+            table, width, previous = [], 9, b""
+            continue
+        piece = _piece(code, table, previous)
+        output.append(piece)
+        if previous and 258 + len(table) < _MAX_CODES:
+            table.append(previous + piece[:1])
+        # The writer widens once the code it will add next no longer fits.
+        if 258 + len(table) >= (1 << width) - bool(piece) + 1 and width < 12:
+            width += 1
+        previous = piece
+
+
+def _piece(code: int, table: list[bytes], previous: bytes) -> bytes:
+    if code < _CLEAR:
+        return bytes((code,))
+    index = code - 258
+    if index < len(table):
+        return table[index]
+    if index == len(table) and previous:
+        return previous + previous[:1]
+    raise RecordError("an LZW entry holds an impossible code")
