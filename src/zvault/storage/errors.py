@@ -167,6 +167,12 @@ class DestinationNotEmptyError(errors.PreconditionError):
     code = "copy-destination-not-empty"
 
 
+class EmptySourceError(errors.PreconditionError):
+    """The source of a copy holds nothing, so it is hardly what was meant."""
+
+    code = "copy-source-empty"
+
+
 class CopyJournalError(errors.PreconditionError):
     """A copy journal of another copy, a newer version, or damaged."""
 

@@ -4,20 +4,21 @@ What lives here: the model of the storage protocol, for tests, drills and ``stor
 Same key checks as every other backend, so that what works here works there.
 """
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from zvault.storage import keys
 from zvault.storage.api import Operation, Put
+from zvault.storage.listing import ObjectInfo
 
 
 class InMemStorage:
     """Keys and values in a dict, plus the keys in order for listing."""
 
-    def __init__(self, url: str = "inmem:") -> None:
+    def __init__(self, values: Mapping[str, bytes] | None = None, *, url: str = "inmem:") -> None:
         self._url = url
-        self._values: dict[str, bytes] = {}
-        self._order: list[str] = []
+        self._values = dict(values or {})
+        self._order = sorted(self._values)
 
     @property
     def url(self) -> str:
@@ -45,6 +46,21 @@ class InMemStorage:
             name, slash, _ = key[len(prefix) :].partition("/")
             children[name + slash] = None
         return sorted(children)
+
+    async def list_objects(
+        self, prefix: str = "", *, after: str | None = None
+    ) -> AsyncIterator[ObjectInfo]:
+        if not keys.check_prefix(prefix):
+            return
+        last = after
+        while True:  # finds its place anew each time: writers may come between
+            position = bisect_left(self._order, prefix)
+            if last is not None:
+                position = max(position, bisect_right(self._order, last))
+            if position >= len(self._order) or not self._order[position].startswith(prefix):
+                return
+            last = self._order[position]
+            yield ObjectInfo(last, len(self._values[last]))
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -1,0 +1,138 @@
+"""The journal of one copy: permission to go on in a destination that is not empty any more.
+
+What lives here: JSON lines, each fsynced: a header with both URLs, how far the copy is, that the
+last keys are being written, that it is done. What never does: deciding what is left to copy; that
+is looked up in the destination. One process at a time has it open (flock).
+"""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zvault.base.atomic_file import fsync_directory
+from zvault.storage.errors import CopyJournalError, StoreLockedError
+
+VERSION = 1
+_FORMAT = "zvault_copy_journal"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What an earlier run left. ``cursor``: every key up to it was acknowledged."""
+
+    begun: bool = False
+    cursor: str = ""
+    entries: int = 0
+    finishing: bool = False
+    done: bool = False
+
+
+class CopyJournal:
+    """An open journal file. Every method but ``open`` returns after an fsync."""
+
+    def __init__(self, descriptor: int, header: dict[str, Any], state: JournalState) -> None:
+        self._descriptor = descriptor
+        self._header = header
+        self.state = state
+
+    @classmethod
+    def open(cls, path: Path, *, source: str, destination: str) -> "CopyJournal":
+        """Open or make the journal and read what it says.
+
+        Raises CopyJournalError (another copy's, newer, damaged), StoreLockedError, OSError.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreLockedError(f"the copy journal {path}", "another copy") from None
+            header = {_FORMAT: VERSION, "source": source, "destination": destination}
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                content = file.read()
+            whole = content.rfind(b"\n") + 1
+            os.ftruncate(descriptor, whole)  # a line cut off by a kill says nothing
+            state = _parse(path, content[:whole], header)
+            fsync_directory(path.parent)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(descriptor, header, state)
+
+    def begin(self) -> None:
+        """The destination was seen to be empty; from now on what is in it is ours."""
+        self._append(self._header)
+
+    def reached(self, cursor: str, entries: int, size: int) -> None:
+        """Every key up to ``cursor`` is acknowledged by the destination."""
+        self._append({"cursor": cursor, "entries": entries, "bytes": size})
+
+    def finishing(self) -> None:
+        """The keys that make the destination a Vault's store are written now."""
+        self._append({"finishing": True})
+
+    def done(self, entries: int, size: int) -> None:
+        """Proven equal. The journal gives no permission any more."""
+        self._append({"done": True, "entries": entries, "bytes": size})
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _append(self, line: dict[str, Any]) -> None:
+        text = json.dumps(line, ensure_ascii=True) + "\n"
+        os.write(self._descriptor, text.encode())
+        os.fsync(self._descriptor)
+
+
+def _parse(path: Path, content: bytes, header: dict[str, Any]) -> JournalState:
+    state = JournalState()
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            fields = None
+        if not isinstance(fields, dict):
+            raise CopyJournalError(
+                f"line {number} of the copy journal {path} is damaged",
+                hint="look into the destination, empty it and copy anew",
+            )
+        if number == 1:
+            _check_header(path, fields, header)
+            state = JournalState(begun=True)
+        else:
+            state = _next(state, fields)
+    return state
+
+
+def _check_header(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    version = found.get(_FORMAT)
+    if not isinstance(version, int):
+        raise CopyJournalError(f"{path} is no copy journal", hint="name another file")
+    if version > VERSION:
+        raise CopyJournalError(
+            f"the copy journal {path} has version {version}, this program knows {VERSION}",
+            hint="go on with the newer zvault that wrote it",
+        )
+    for side in ("source", "destination"):
+        if found.get(side) != wanted[side]:
+            raise CopyJournalError(
+                f"the copy journal {path} is of another copy: its {side} is {found.get(side)}",
+                hint="name the journal of this copy, or a new file",
+            )
+
+
+def _next(state: JournalState, fields: dict[str, Any]) -> JournalState:
+    return JournalState(
+        begun=True,
+        cursor=str(fields.get("cursor", state.cursor)),
+        entries=int(fields.get("entries", state.entries)),
+        finishing=state.finishing or bool(fields.get("finishing")),
+        done=state.done or bool(fields.get("done")),
+    )
