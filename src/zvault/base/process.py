@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_START_TIME_FIELD = 19  # of /proc/PID/stat behind the command's closing bracket: proc(5), field 22
+# Places in /proc/PID/stat behind the command's closing bracket: proc(5), fields 3, 20 and 22.
+_STATE, _THREADS, _STARTED = 0, 17, 19
 _POLL_SECONDS = 0.01
 
 
@@ -29,15 +30,19 @@ class ProcessIdentity:
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """The running process with that pid; None when there is none or only its zombie."""
+    """The running process with that pid; None when there is none or only its zombie.
+
+    A killed program whose first thread is a zombie while others still end holds its ports and
+    locks, so it counts as running.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text.rpartition(")")[2].split()
-    if fields[0] in ("Z", "X"):
+    if fields[_STATE] in ("Z", "X") and int(fields[_THREADS]) <= 1:
         return None
-    return ProcessIdentity(pid, int(fields[_START_TIME_FIELD]))
+    return ProcessIdentity(pid, int(fields[_STARTED]))
 
 
 def is_alive(process: ProcessIdentity) -> bool:
