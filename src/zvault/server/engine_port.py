@@ -3,6 +3,7 @@
 What lives here: the protocol that ``engine.core.Core`` keeps. What never does: HTTP.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from zvault.engine.api import Request, Response
@@ -39,4 +40,20 @@ class EnginePort(Protocol):
 
     async def seal(self) -> None:
         """Back to sealed; what has begun is finished first."""
+        ...
+
+
+class ServedEngine(EnginePort, Protocol):
+    """An engine with a beginning and an end."""
+
+    async def start(self) -> None:
+        """Look at the store; sealed afterwards. Raises ZvaultError (a fenced store, no access)."""
+        ...
+
+    async def shutdown(self) -> None:
+        """Seal, let go of the store and its lock."""
+        ...
+
+    def reload_audit(self) -> Sequence[Exception]:
+        """Open every audit file anew; what failed."""
         ...

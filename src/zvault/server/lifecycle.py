@@ -1,0 +1,183 @@
+"""A server's life: start, serve, reload, drain, stop.
+
+What lives here: the order of these acts and the signals that cause them. What never does: which
+storage, which engine (``app/serving.py``).
+Invariants: SIGTERM and SIGINT finish every request that was begun, then seal and let the lock go;
+an idle connection is closed without being read, so a request not read is not executed; SIGHUP never
+loses what works.
+"""
+
+import asyncio
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from zvault.base.atomic_file import write_atomic
+from zvault.base.errors import ZvaultError
+from zvault.server.answers import Renderer
+from zvault.server.app import App, ListenerPolicy
+from zvault.server.connections import SWEEP_SECONDS, Connections
+from zvault.server.engine_port import ServedEngine
+from zvault.server.listeners import Listeners
+from zvault.server.protocol import HttpProtocol
+from zvault.server.request_id import RequestIds
+from zvault.server.request_log import logging_requests
+from zvault.server.settings import ListenerSettings, ServerConfig
+
+log = logging.getLogger("zvault.server")
+FINISH_SECONDS = 30.0
+"""How long requests that were begun may take after the drain."""
+
+
+@dataclass
+class Server:
+    """One server over one engine. ``serve`` runs it from start to end."""
+
+    config: ServerConfig
+    engine: ServedEngine
+    random_bytes: Callable[[int], bytes] = os.urandom
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _hurry: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.listeners = Listeners()
+        self.connections = Connections()
+        self._ids = RequestIds(self.random_bytes)
+        self._renderers: list[Renderer] = []
+        self._make_cache: dict[int, Callable[[], HttpProtocol]] = {}
+
+    def stop(self) -> None:
+        """Begin the end; a second call skips the drain."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def reload(self) -> None:
+        """New certificates, audit files opened anew; what fails is said and stays as it was."""
+        for error in self.listeners.reload_certificates():
+            log.error("reload: %s; the old certificate goes on serving", error)
+        for failure in self.engine.reload_audit():
+            log.error("reload: %s; the old audit file goes on", failure)
+        log.info("reloaded")
+
+    async def serve(self, announce: Callable[[list[str]], None]) -> int:
+        """From start to end. ``announce`` gets the bound addresses once requests can come.
+
+        Returns how many requests were cut off at the end: 0 unless one took longer than
+        FINISH_SECONDS. Raises ZvaultError when the server cannot start.
+        """
+        try:
+            await self.engine.start()
+            await self.listeners.open(self.config.listeners, self._protocol)
+            self._write_pid_file()
+            sweeper = asyncio.create_task(self._sweep())
+            try:
+                with _Signals(self):
+                    announce(self.listeners.bound)
+                    _notify_systemd("READY=1")
+                    await self._stop.wait()
+                    _notify_systemd("STOPPING=1")
+                    return await self._finish()
+            finally:
+                sweeper.cancel()
+        finally:
+            self.listeners.close()
+            await self.engine.shutdown()
+            if self.config.pid_file is not None:
+                self.config.pid_file.unlink(missing_ok=True)
+
+    async def _finish(self) -> int:
+        log.info("stopping: health says 503, requests are still served")
+        self.connections.draining = True
+        if self.config.drain_seconds > 0:
+            try:
+                async with asyncio.timeout(self.config.drain_seconds):
+                    await self._hurry.wait()
+            except TimeoutError:
+                pass
+        self.listeners.close()
+        cut_off = await self.connections.finish(FINISH_SECONDS)
+        if cut_off:
+            log.error("stopping: %d requests did not finish in time and were cut off", cut_off)
+        return cut_off
+
+    def _protocol(self, settings: ListenerSettings) -> HttpProtocol:
+        make = self._make_cache.get(id(settings))
+        if make is None:
+            make = self._make_cache[id(settings)] = self._maker(settings)
+        return make()
+
+    def _maker(self, settings: ListenerSettings) -> Callable[[], HttpProtocol]:
+        """What all connections of one listener share."""
+        renderer = Renderer(settings.custom_headers)
+        renderer.set_date(time.time())
+        self._renderers.append(renderer)
+        policy = ListenerPolicy(
+            unauthenticated_metrics=settings.unauthenticated_metrics,
+            prometheus=self.config.prometheus,
+            require_request_header=settings.require_request_header,
+            forwarded_for=settings.forwarded_for,
+        )
+        application = logging_requests(
+            App(self.engine, self.connections, self._ids, policy), self.config.log.requests_level
+        )
+        return lambda: HttpProtocol(
+            application, self.connections, renderer, settings.limits, tls=settings.tls is not None
+        )
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self.connections.sweep(loop.time())
+            for renderer in self._renderers:
+                renderer.set_date(time.time())
+
+    def _write_pid_file(self) -> None:
+        if self.config.pid_file is not None:
+            write_atomic(self.config.pid_file, f"{os.getpid()}\n".encode(), mode=0o644)
+
+
+class _Signals:
+    """While open: SIGTERM and SIGINT stop, SIGHUP reloads, SIGUSR2 shows where the program is."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        self._loop.add_signal_handler(signal.SIGTERM, self._server.stop)
+        self._loop.add_signal_handler(signal.SIGINT, self._server.stop)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        faulthandler.register(signal.SIGUSR2)
+
+    def __exit__(self, *exc: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self._loop.remove_signal_handler(number)
+        faulthandler.unregister(signal.SIGUSR2)
+
+    def _reload(self) -> None:
+        try:
+            self._server.reload()
+        except ZvaultError as error:
+            log.error("reload: %s", error)
+
+
+def _notify_systemd(state: str) -> None:
+    """sd_notify(3), when systemd asks for it."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.connect(address)
+            notify.send(state.encode())
+    except OSError as error:
+        log.warning("systemd was not told %s (%s)", state, error.strerror)
