@@ -1,0 +1,187 @@
+"""The unseal agent: looks, decides, acts, and says what it did.
+
+What lives here: the loop around ``decide`` and its effects. What never does: a choice (that is
+``decide.py``), a share kept between rounds.
+Invariant: "unsealed" is said only after a seal-status that says so.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from zvault.base.clock import Clock
+from zvault.base.errors import PreconditionError, ZvaultError
+from zvault.ops.unseal.decide import (
+    Action,
+    Desired,
+    KeyIdentity,
+    Memory,
+    Observation,
+    Restart,
+    SubmitRound,
+    Wait,
+    after_look,
+    after_refusal,
+    after_restart,
+    after_round,
+    decide,
+)
+from zvault.ops.unseal.errors import (
+    KeyFileError,
+    SharesSourceError,
+    UntrustedPeerError,
+)
+from zvault.ops.unseal.material import Material
+from zvault.ops.unseal.submit import Unsealable, submit_round
+from zvault.vaultapi.answers import SealStatus
+from zvault.vaultapi.errors import UnsealKeyRefusedError, VaultRefusedError
+
+
+class Supervisor(Protocol):
+    """What is known about the server's process: how it should be, and how it is."""
+
+    def desired(self) -> Desired: ...
+    def is_alive(self) -> bool: ...
+    def restart(self) -> None:
+        """Start it again; raises ZvaultError when that fails."""
+        ...
+
+
+class Journal(Protocol):
+    """Where the agent says what it sees and does."""
+
+    def say(self, text: str) -> None:
+        """Something happened."""
+        ...
+
+    def record(self, state: str, reason: str, memory: Memory, status: SealStatus | None) -> None:
+        """How things stand; called at every look."""
+        ...
+
+
+@dataclass
+class Agent:
+    """One Vault kept unsealed.
+
+    ``watcher`` answers quickly or not at all; ``vault`` waits for an unseal that takes long.
+    """
+
+    watcher: Unsealable
+    vault: Unsealable
+    material: Material
+    clock: Clock
+    journal: Journal
+    supervisor: Supervisor | None = None
+    jitter: Callable[[], float] = random.random
+    memory: Memory = field(default_factory=Memory)
+    last_error: ZvaultError | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Until ``stop`` is set."""
+        while not stop.is_set():
+            action = self.step()
+            if isinstance(action, Wait):
+                stop.wait(action.seconds)
+
+    def run_once(self, stop: threading.Event, timeout_seconds: float) -> None:
+        """Until it is unsealed. Raises what stands in the way, at the latest after the timeout."""
+        deadline = self.clock.monotonic() + timeout_seconds
+        while not stop.is_set():
+            action = self.step()
+            if not isinstance(action, Wait):
+                continue
+            if action.state == "unsealed":
+                return
+            if action.state != "unreachable" and action.state != "sealed":
+                raise self.last_error or PreconditionError(
+                    f"not unsealed: {action.reason}", hint="repair that and run it again"
+                )
+            if self.clock.monotonic() > deadline:
+                raise self.last_error or PreconditionError(
+                    f"not unsealed in {timeout_seconds:g} s: {action.reason}",
+                    hint="is the server up?",
+                )
+            stop.wait(action.seconds)
+
+    def step(self) -> Action:
+        """One look, one decision, one act."""
+        seen = self._look()
+        before = self.memory
+        self.memory = after_look(before, seen)
+        if self.memory.unseals > before.unseals:
+            self.journal.say(f"unsealed after {self.memory.last_unseal_seconds:.3f} s")
+        action = decide(seen, self.memory)
+        match action:
+            case Wait(_, state, reason):
+                self.journal.record(state, reason, self.memory, seen.status)
+            case Restart():
+                self._restart()
+            case SubmitRound():
+                self._submit(seen.key)
+        return action
+
+    def _look(self) -> Observation:
+        desired: Desired = "unknown"
+        alive: bool | None = None
+        status, problem = None, ""
+        try:
+            if self.supervisor is not None:
+                desired, alive = self.supervisor.desired(), self.supervisor.is_alive()
+        except ZvaultError as error:
+            desired, problem = "unreadable", error.message
+            self.last_error = error
+        if desired in ("running", "unknown"):
+            try:
+                status = self.watcher.seal_status()
+            except ZvaultError as error:
+                self.last_error, problem = error, error.message
+        key = self.material.identity()
+        return Observation(
+            self.clock.monotonic(),
+            desired,
+            alive,
+            status,
+            key,
+            problem=problem,
+            problem_with_key="" if key else "there is no key file",
+        )
+
+    def _restart(self) -> None:
+        assert self.supervisor is not None
+        self.journal.say("the server is dead and should run: restarting it")
+        try:
+            self.supervisor.restart()
+        except ZvaultError as error:
+            self.last_error = error
+            self.journal.say(f"the restart failed: {error.message}")
+        self.memory = after_restart(self.memory, self.clock.monotonic(), self.jitter())
+
+    def _submit(self, key: KeyIdentity | None) -> None:
+        assert key is not None
+        self.memory = after_round(self.memory, self.clock.monotonic(), self.jitter())
+        try:
+            round_ = submit_round(self.vault, self.material.shares())
+        except (KeyFileError, SharesSourceError, UnsealKeyRefusedError) as error:
+            self._refuse(key, error)
+        except (UntrustedPeerError, VaultRefusedError) as error:
+            self._complain(error)
+        except PreconditionError as error:
+            self._refuse(key, error)
+        except ZvaultError as error:
+            self._complain(error)
+        else:
+            self.last_error = None
+            if round_.submitted:
+                self.journal.say(f"gave {round_.submitted} shares; read back: sealed=false")
+
+    def _refuse(self, key: KeyIdentity, error: ZvaultError) -> None:
+        self.last_error = error
+        reason = f"{error.message}; waits for another key file or password"
+        self.memory = after_refusal(self.memory, key, reason)
+        self.journal.say(f"gives no more shares: {reason}")
+
+    def _complain(self, error: ZvaultError) -> None:
+        self.last_error = error
+        self.journal.say(f"not unsealed: {error.message}")
