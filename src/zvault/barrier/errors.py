@@ -11,7 +11,7 @@ class UnreadableEntryError(VerificationError):
 
     code = "unreadable-entry"
 
-    def __init__(self, key: str, reason: str, *, hint: str = "") -> None:
+    def __init__(self, key: str, reason: str = "unknown", *, hint: str = "") -> None:
         super().__init__(
             f"{key} does not open: {reason}", hint=hint or "restore the entry from a backup"
         )

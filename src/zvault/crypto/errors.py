@@ -9,7 +9,7 @@ from zvault.base.errors import UsageError, VerificationError
 class ShareError(UsageError):
     """Shares that cannot belong together: lengths differ, two have the same number."""
 
-    code = "shares"
+    code = "shamir-shares"
 
 
 class KeyLengthError(VerificationError):
