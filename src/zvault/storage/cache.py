@@ -41,3 +41,48 @@ class ValueCache:
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+class FetchCache:
+    """A cache for a slow store with one writer: a fetch that a write overtook is not kept.
+
+    ``begin_fetch`` before the request, ``end_fetch`` with the answer; ``begin_write`` and
+    ``end_write`` around a write. Between two writes to a key nothing stale can be remembered.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._cache = ValueCache(limit_bytes)
+        self._fetches: dict[str, object] = {}
+        self._writing: dict[str, int] = {}
+
+    def get(self, key: str) -> bytes | None:
+        return self._cache.get(key)
+
+    def begin_fetch(self, key: str) -> object:
+        token = object()
+        self._fetches[key] = token
+        return token
+
+    def end_fetch(self, key: str, token: object, value: bytes | None) -> None:
+        if self._fetches.get(key) is not token:
+            return
+        del self._fetches[key]
+        if value is not None and key not in self._writing:
+            self._cache.put(key, value)
+
+    def begin_write(self, key: str) -> None:
+        self._writing[key] = self._writing.get(key, 0) + 1
+        self._fetches.pop(key, None)
+        self._cache.drop(key)
+
+    def end_write(self, key: str, value: bytes | None) -> None:
+        """``value`` is what the store holds now; None when that is unknown or absent."""
+        self._fetches.pop(key, None)
+        self._cache.drop(key)
+        left = self._writing[key] - 1
+        if left:
+            self._writing[key] = left
+            return
+        del self._writing[key]
+        if value is not None:
+            self._cache.put(key, value)
