@@ -21,13 +21,14 @@ from zvault.base.atomic_file import write_atomic
 from zvault.base.errors import ZvaultError
 from zvault.server.answers import Renderer
 from zvault.server.app import App, ListenerPolicy
+from zvault.server.config import ServerConfig
 from zvault.server.connections import SWEEP_SECONDS, Connections
 from zvault.server.engine_port import ServedEngine
 from zvault.server.listeners import Listeners
 from zvault.server.protocol import HttpProtocol
 from zvault.server.request_id import RequestIds
 from zvault.server.request_log import logging_requests
-from zvault.server.settings import ListenerSettings, ServerConfig
+from zvault.server.settings import ListenerSettings
 
 log = logging.getLogger("zvault.server")
 FINISH_SECONDS = 30.0

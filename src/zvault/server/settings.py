@@ -7,7 +7,7 @@ settings object may be printed.
 Source: ``vault-api.md`` 11.3, 1.6; docs/formats/server-config.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,23 +95,3 @@ class LogSettings:
     """None: standard error."""
     requests_level: str = "off"
     """Level at which every request is one line; ``off``: none."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """All of it."""
-
-    storage: StorageSettings
-    listeners: Sequence[ListenerSettings]
-    default_lease_ttl_ns: int = DEFAULT_LEASE_NS
-    max_lease_ttl_ns: int = DEFAULT_LEASE_NS
-    api_addr: str = ""
-    cluster_name: str = ""
-    prometheus: bool = False
-    """A ``telemetry`` stanza with a retention that is not zero."""
-    log: LogSettings = field(default_factory=LogSettings)
-    pid_file: Path | None = None
-    drain_seconds: float = DEFAULT_DRAIN_SECONDS
-    """After SIGTERM: how long health says 503 while requests are still served."""
-    warnings: Sequence[str] = ()
-    """What was not understood and is ignored."""

@@ -1,0 +1,87 @@
+"""The embedded server's wiring: which storage and which engine a configuration means.
+
+What lives here: concrete classes chosen, and the program from configuration to exit. What never
+does: their work. What is heavy to import and not always needed is imported where it is chosen, so
+that a server on files starts without it.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from zvault.base.clock import SystemClock
+from zvault.base.errors import InterruptedRunError
+from zvault.engine.core import Core
+from zvault.engine.settings import CoreSettings
+from zvault.server.banner import banner
+from zvault.server.config import ServerConfig
+from zvault.server.config_files import load
+from zvault.server.lifecycle import Server
+from zvault.server.logs import configure
+from zvault.server.settings import FileSettings, S3Settings
+from zvault.storage.api import Storage
+from zvault.storage.inmem import InmemStorage
+
+log = logging.getLogger("zvault.server")
+
+
+def build_storage(config: ServerConfig) -> Storage:
+    """The storage, opened and locked. Raises StorageError and its kinds."""
+    settings = config.storage
+    if isinstance(settings, FileSettings):
+        from zvault.storage.file import DEFAULT_CACHE_BYTES, FileStorage
+
+        cache_bytes = 0 if config.disable_cache else DEFAULT_CACHE_BYTES
+        return FileStorage.open(settings.path, cache_bytes=cache_bytes)
+    if isinstance(settings, S3Settings):
+        from zvault.app.serving_s3 import build_s3_storage
+
+        return build_s3_storage(settings)
+    return InmemStorage()
+
+
+def build_core(config: ServerConfig, storage: Storage) -> Core:
+    """The engine over it, sealed and not started."""
+    settings = CoreSettings(
+        default_lease_ttl_ns=config.default_lease_ttl_ns,
+        max_lease_ttl_ns=config.max_lease_ttl_ns,
+        storage_type=config.storage.kind,
+        cluster_name=config.cluster_name,
+    )
+    return Core(storage, settings, clock=SystemClock(), random_bytes=os.urandom)
+
+
+def run_server(paths: Sequence[Path]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises ZvaultError: the configuration, the store or an address cannot be used;
+    InterruptedRunError when a request had to be cut off at the end.
+    """
+    config = load(paths)
+    configure(config.log)
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    cut_off = uvloop.run(_serve(config))
+    if cut_off:
+        raise InterruptedRunError(
+            f"{cut_off} requests had not finished when the server stopped",
+            hint="look for a stalled disk or object storage",
+        )
+
+
+async def _serve(config: ServerConfig) -> int:
+    storage = build_storage(config)
+    try:
+        core = build_core(config, storage)
+        return await Server(config, core).serve(lambda bound: _print_banner(config, bound))
+    finally:
+        await storage.close()
+
+
+def _print_banner(config: ServerConfig, bound: Sequence[str]) -> None:
+    sys.stdout.write("\n".join(banner(config, bound, CoreSettings().version)) + "\n")
+    sys.stdout.flush()
