@@ -71,7 +71,9 @@ class AuditDevices:
         errors = []
         for entry in self._entries.values():
             try:
-                sink = self._sink(entry, parse_options(entry.options), await self._salt(entry))
+                sink = self._sink(
+                    entry, parse_options(entry.options or {}), await self._salt(entry)
+                )
                 self._hashers[entry.path] = sink.hasher
                 self.broker.attach(sink)
             except (AuditWriteError, InvalidRequestError) as error:

@@ -21,7 +21,7 @@ from zvault.engine.audit.headers import AuditedHeaders
 from zvault.engine.audit.options import FileOptions
 from zvault.engine.userdata import EncodedData, UserData
 from zvault.records.mounts import MountEntry
-from zvault.records.tokens import TokenEntry, token_type_name
+from zvault.records.tokens import BATCH, TokenEntry
 
 CACHED_SECTIONS = 4096
 _WRITES = (Operation.CREATE, Operation.UPDATE, Operation.PATCH)
@@ -153,7 +153,7 @@ class RecordWriter:
                 "metadata": dict(token.meta or {}),
                 "remaining_uses": token.num_uses,
                 "entity_id": token.entity_id,
-                "token_type": token_type_name(token.type),
+                "token_type": "batch" if token.type == BATCH else "service",
                 "token_ttl": token.ttl_ns // SECOND_NS,
                 "token_issue_time": format_time(token.creation_time * SECOND_NS),
             }
