@@ -1,0 +1,250 @@
+"""What an operator can ask for: plan, migrate, resume, roll back.
+
+What lives here: the calls behind the commands of the same names. What never does: parsing,
+printing, concrete classes.
+Invariants: nothing is changed before every refusal was decided; a destructive run begins only with
+the id of the plan that was shown; one run is open at a time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from zvault.ops.migration.errors import (
+    MigrationRefusedError,
+    NoOpenRunError,
+    NotConfirmedError,
+    OpenRunError,
+)
+from zvault.ops.migration.execute import Execution
+from zvault.ops.migration.journal import Journal, Record
+from zvault.ops.migration.ledger import Run, open_run
+from zvault.ops.migration.loss import decide_recovery, describe_loss
+from zvault.ops.migration.model import (
+    Limits,
+    Options,
+    Parameters,
+    Recovery,
+    Retired,
+    Side,
+    SiteState,
+)
+from zvault.ops.migration.observe import observe_for
+from zvault.ops.migration.planning import STEPS, plan_id, plan_steps
+from zvault.ops.migration.ports import Ports
+from zvault.ops.migration.refuse import Refusal, decide_refusals
+from zvault.ops.migration.world import World
+
+
+class Geography(Protocol):
+    """Where the site keeps things; pure."""
+
+    @property
+    def active_config_path(self) -> Path: ...
+
+    def side(self, stage_number: int, store_url: str) -> Side: ...
+
+    def destination_url(self, state: SiteState, to_stage: int, run: str) -> str:
+        """The store a stage will have: the present one, the declared one, or a fresh place."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan that can be shown, confirmed and begun."""
+
+    id: str
+    parameters: Parameters
+    steps: tuple[str, ...]
+    sentences: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+    losses: tuple[str, ...]
+    supersedes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command's run ended; anything else is an error."""
+
+    run: str
+    from_stage: int
+    to_stage: int
+    active_stage: int
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator at one site, who holds the journal."""
+
+    ports: Ports
+    journal: Journal
+    geography: Geography
+    limits: Limits
+    say: Callable[[str], None]
+    new_run: Callable[[], str]
+
+    async def propose(self, to_stage: int, options: Options) -> Proposal:
+        """Look, plan, decide the refusals; changes nothing.
+
+        Raises OpenRunError, MigrationRefusedError, RecoveryRefusedError.
+        """
+        waiting = open_run(self.journal.records)
+        superseding = waiting is not None and await self._turns_back(waiting, to_stage)
+        if waiting is not None and not superseding:
+            raise OpenRunError(
+                f"run {waiting.id} ({waiting.parameters.from_stage} to"
+                f" {waiting.parameters.to_stage}) is not finished",
+                hint="zvault resume goes on, zvault rollback turns back",
+            )
+        state = await self._state()
+        parameters = await self._parameters(state, to_stage, options)
+        world = self._world(parameters)
+        facts = await observe_for(self.ports, parameters, world.source, world.destination)
+        steps = plan_steps(parameters)
+        return Proposal(
+            id=plan_id(parameters, steps),
+            parameters=parameters,
+            steps=steps,
+            sentences=tuple(STEPS[name].describe(world) for name in steps),
+            refusals=tuple(
+                decide_refusals(parameters, facts, self.limits, superseding=superseding)
+            ),
+            losses=await self._losses(parameters.recovery),
+            supersedes=waiting.id if waiting and superseding else None,
+        )
+
+    async def migrate(self, proposal: Proposal, confirmed: str) -> Ended:
+        """Begin a run with the plan that was shown and go to its end.
+
+        Raises MigrationRefusedError or NotConfirmedError (nothing changed),
+        MigrationRolledBackError (put back), MigrationInterruptedError (open).
+        """
+        if proposal.refusals:
+            first = proposal.refusals[0]
+            raise MigrationRefusedError(first.message, hint=first.hint)
+        if confirmed != proposal.id:
+            raise NotConfirmedError(
+                f"the plan is {proposal.id}" + (f", not {confirmed}" if confirmed else ""),
+                hint=f"read the plan, then: --plan {proposal.id}",
+            )
+        parameters = proposal.parameters
+        self._write(
+            parameters.run,
+            "begin",
+            {
+                "parameters": parameters.to_json(),
+                "plan": list(proposal.steps),
+                "plan_id": proposal.id,
+                "supersedes": proposal.supersedes,
+            },
+        )
+        return await self.resume()
+
+    async def resume(self) -> Ended:
+        """Go on with the open run: forward, or back when it was turning back.
+
+        Raises as ``migrate``, and NoOpenRunError.
+        """
+        execution = self._taken_up()
+        if execution.run.aborting:
+            await execution.back()
+        else:
+            await execution.forward()
+        return await self._ended(execution.run)
+
+    async def turn_back(self) -> Ended | None:
+        """Put the open run back if it is before its commit; None when there is none to put back.
+
+        None also after the commit: then the way back is a run of its own (``propose``).
+        """
+        if open_run(self.journal.records) is None:
+            return None
+        execution = self._taken_up()
+        if await execution.committed():
+            return None
+        await execution.back()
+        return await self._ended(execution.run)
+
+    def _taken_up(self) -> Execution:
+        run = open_run(self.journal.records)
+        if run is None:
+            raise NoOpenRunError("no run is open", hint="zvault status")
+        return Execution(self.journal, self._world(run.parameters), run)
+
+    async def _ended(self, run: Run) -> Ended:
+        state = await self._state()
+        return Ended(run.id, run.parameters.from_stage, run.parameters.to_stage, state.stage)
+
+    async def _turns_back(self, waiting: Run, to_stage: int) -> bool:
+        """Whether the wish is the reverse of a run that is committed but not finished."""
+        execution = Execution(self.journal, self._world(waiting.parameters), waiting)
+        return to_stage == waiting.parameters.from_stage and await execution.committed()
+
+    async def _state(self) -> SiteState:
+        state = await self.ports.state.read()
+        if state is None:
+            raise MigrationRefusedError(
+                "this site has no active stage yet", hint="zvault stage up --stage 7"
+            )
+        return state
+
+    async def _parameters(self, state: SiteState, to_stage: int, options: Options) -> Parameters:
+        run = self.new_run()
+        source = self.geography.side(state.stage, state.store_url)
+        seal = await self.ports.vault.seal_status(source.target)
+        parameters = Parameters(
+            run=run,
+            from_stage=state.stage,
+            to_stage=to_stage,
+            source_url=state.store_url,
+            destination_url=self.geography.destination_url(state, to_stage, run),
+            started_ns=self.ports.machine.now_ns(),
+            options=options,
+            source_serves=seal.reachable and not seal.sealed,
+        )
+        plan_steps(parameters)
+        return replace(parameters, recovery=await self._recovery(parameters, state))
+
+    async def _recovery(self, parameters: Parameters, state: SiteState) -> Recovery | None:
+        accepted = parameters.options.accept_loss_since_ns
+        if parameters.forward or not parameters.moves_store:
+            return None
+        source = await self.ports.stores.look(parameters.source_url)
+        if source.reachable:
+            if accepted is not None:
+                raise MigrationRefusedError(
+                    f"{parameters.source_url} can be read, so nothing need be lost",
+                    hint="leave out --accept-loss-since",
+                )
+            return None
+        readable = [old for old in state.retired if await self._readable(old)]
+        return decide_recovery(await self.ports.backups.latest_verified(), readable, accepted)
+
+    async def _readable(self, old: Retired) -> bool:
+        seen = await self.ports.stores.look(old.url)
+        return seen.reachable and seen.initialized and seen.marker == old.run
+
+    async def _losses(self, recovery: Recovery | None) -> tuple[str, ...]:
+        if recovery is None:
+            return ()
+        try:
+            changes, paths = await self.ports.audit_file.changes_since(recovery.as_of_ns)
+        except OSError:
+            return tuple(describe_loss(recovery, None, []))
+        return tuple(describe_loss(recovery, changes, paths))
+
+    def _world(self, parameters: Parameters) -> World:
+        side = self.geography.side
+        return World(
+            ports=self.ports,
+            parameters=parameters,
+            source=side(parameters.from_stage, parameters.source_url),
+            destination=side(parameters.to_stage, parameters.destination_url),
+            active_config_path=self.geography.active_config_path,
+            limits=self.limits,
+            say=self.say,
+        )
+
+    def _write(self, run: str, kind: str, data: dict[str, object]) -> None:
+        self.journal.append(Record(run, self.ports.machine.now_ns(), kind, "", data))

@@ -1,0 +1,273 @@
+"""Everything a migration does to the world, as protocols.
+
+What lives here: the only doors through which a step may look or act. ``app/wiring.py`` puts the
+real rooms behind them, the fault tests put a world in memory behind the same doors and count.
+Invariant: an effect is idempotent (doing it again after a kill is harmless) or its step looks
+first; a method that reads never changes anything.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from zvault.base.secret import Secret
+from zvault.ops.migration.model import Recovery, SiteState, Target
+from zvault.ops.runtime.api import Desired, ServerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class SealFacts:
+    """What ``sys/seal-status`` said; ``reachable`` False when nothing answered."""
+
+    reachable: bool
+    initialized: bool = False
+    sealed: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """A look at a store from outside."""
+
+    url: str
+    reachable: bool
+    empty: bool = True
+    initialized: bool = False
+    marker: str | None = None
+    """Run id inside ``core/migration``; "" when somebody else wrote it; None when absent."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """The unseal agent's process."""
+
+    desired: Desired
+    alive: bool
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackupFacts:
+    """A backup that was verified; ``taken_ns`` is when its walk ended."""
+
+    name: str
+    taken_ns: int
+    store_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoorFacts:
+    """The front door: does it run, is plaintext let through, where are clients sent."""
+
+    running: bool
+    plaintext_allowed: bool = False
+    client_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Every entry of a store was decrypted; the figures of it."""
+
+    entries: int
+    secrets: int
+
+
+class Stores(Protocol):
+    """Stores by URL. Every method but ``look`` raises StorageError for a store's troubles."""
+
+    async def look(self, url: str) -> StoreFacts:
+        """Never raises for a store's trouble: that is ``reachable=False`` with a reason."""
+        ...
+
+    async def size(self, url: str) -> int:
+        """About how many bytes it would take on a disk."""
+        ...
+
+    async def check_access(self, url: str) -> None:
+        """Signed put, get, list, delete of a probe; the error names the cause."""
+
+    async def copy(self, source: str, destination: str) -> dict[str, Any]:
+        """Make the destination equal to the source as it is now; it may be serving."""
+        ...
+
+    async def sync(self, source: str, destination: str) -> dict[str, Any]:
+        """The delta, deletions included; the source stands still."""
+        ...
+
+    async def compare(self, source: str, destination: str) -> dict[str, Any]:
+        """Raises StoresDifferError naming the first differences."""
+        ...
+
+    async def prove(self, url: str, shares: Sequence[Secret]) -> Proof:
+        """Decrypt every entry. Raises UnprovenStoreError naming what did not open."""
+        ...
+
+    async def check_shares(self, url: str, shares: Sequence[Secret]) -> None:
+        """Open the root key and the keyring from storage; the error tells wrong from corrupt."""
+        ...
+
+    async def put_marker(self, url: str, run: str) -> None: ...
+    async def remove_marker(self, url: str, run: str) -> None: ...
+    async def clear(self, url: str) -> None:
+        """Remove every entry; a store that a run filled itself."""
+
+
+class Server(Protocol):
+    """The server's process; see ``ops.runtime.api.Runtime``."""
+
+    async def observe(self) -> ServerFacts: ...
+    async def start(self, config_path: Path, target: Target) -> None: ...
+    async def stop(self) -> None: ...
+    async def fence(self) -> None: ...
+    async def reload(self) -> None: ...
+
+
+class Agent(Protocol):
+    """The unseal agent's process."""
+
+    async def observe(self) -> AgentFacts: ...
+    async def start(self, target: Target) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class Vault(Protocol):
+    """Calls to a server, by its own address."""
+
+    async def seal_status(self, target: Target) -> SealFacts: ...
+    async def unseal(self, target: Target, shares: Sequence[Secret]) -> None: ...
+    async def canary(self, target: Target, nonce: str) -> dict[str, Any]:
+        """AppRole login, read, write, read back, revoke. Raises CanaryError."""
+        ...
+
+    async def audit_path(self, target: Target, token: Secret) -> str | None:
+        """The file of zvault's audit device, None when the device is not enabled."""
+        ...
+
+    async def enable_audit(self, target: Target, token: Secret) -> None: ...
+    async def disable_audit(self, target: Target, token: Secret) -> None: ...
+
+
+class AuditFile(Protocol):
+    """The audit device's file."""
+
+    async def lines(self) -> int:
+        """Lines in the file; 0 when it does not exist."""
+        ...
+
+    async def changes_since(self, at_ns: int) -> tuple[int, list[str]]:
+        """How many requests that change something were recorded since then, and the first paths.
+
+        Raises OSError when the file cannot be read.
+        """
+        ...
+
+    async def rotated_for(self, run: str) -> bool: ...
+    async def move_away(self, run: str) -> str: ...
+
+
+class FrontDoor(Protocol):
+    """What clients talk to."""
+
+    async def observe(self) -> DoorFacts: ...
+    async def allow_plaintext(self, allowed: bool) -> None: ...
+    async def send_clients(self, scheme: str) -> None: ...
+    async def requests_seen(self, scheme: str) -> int: ...
+    async def answers(self, scheme: str) -> bool:
+        """A real request through the public site: does a server answer it."""
+        ...
+
+
+class Backups(Protocol):
+    """Backups of this site; only verified ones count."""
+
+    async def latest_verified(self) -> BackupFacts | None: ...
+    async def take(self, store_url: str, shares: Sequence[Secret]) -> BackupFacts: ...
+    async def restore(self, recovery: Recovery, destination: str) -> None: ...
+
+
+class KeyFiles(Protocol):
+    """The encrypted key file and its password."""
+
+    async def exists(self) -> bool: ...
+    async def create(self, store_url: str, shares: Sequence[Secret]) -> None: ...
+    async def prove(self, store_url: str) -> None:
+        """Open it with the password and open the store's keyring with it."""
+
+    async def destroy(self) -> None: ...
+    async def layout_risk(self) -> str:
+        """Why password and key file protect each other too little; "" when they do."""
+        ...
+
+
+class Tls(Protocol):
+    """The server's certificate."""
+
+    async def problem(self) -> str:
+        """Why the pair on disk cannot serve; "" when it can."""
+        ...
+
+    async def issue(self) -> None: ...
+
+
+class Files(Protocol):
+    """Rendered configuration files."""
+
+    async def read(self, path: Path) -> str | None: ...
+    async def write(self, path: Path, text: str) -> None: ...
+    async def remove(self, path: Path) -> None: ...
+
+
+class State(Protocol):
+    """The site's state file."""
+
+    async def read(self) -> SiteState | None: ...
+    async def write(self, state: SiteState) -> None: ...
+
+
+class Credentials(Protocol):
+    """What the operator brought: read when asked for, kept nowhere."""
+
+    async def has_shares(self) -> bool: ...
+    async def shares(self) -> Sequence[Secret]:
+        """The operator's shares. Raises PreconditionError when none were given."""
+        ...
+
+    async def unseal_shares(self) -> Sequence[Secret]:
+        """The operator's shares, or those of the key file opened with the password."""
+        ...
+
+    async def has_token(self) -> bool: ...
+    async def token(self) -> Secret: ...
+
+
+class Machine(Protocol):
+    """Time and disk."""
+
+    def now_ns(self) -> int: ...
+    def monotonic(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+    def free_bytes(self, store_url: str) -> int | None:
+        """Free on the disk of that place; None for a bucket."""
+        ...
+
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All doors together."""
+
+    stores: Stores
+    server: Server
+    agent: Agent
+    vault: Vault
+    audit_file: AuditFile
+    front_door: FrontDoor
+    backups: Backups
+    key_files: KeyFiles
+    tls: Tls
+    files: Files
+    state: State
+    credentials: Credentials
+    machine: Machine

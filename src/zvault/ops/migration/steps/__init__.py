@@ -1,0 +1,1 @@
+"""The steps of a migration, each a module of its own; they do not know each other."""

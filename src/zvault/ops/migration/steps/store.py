@@ -1,0 +1,149 @@
+"""The entries: copied while serving, then the difference, compared, and proven by decryption."""
+
+from typing import Any
+
+from zvault.ops.migration.errors import NotEmptyError
+from zvault.ops.migration.world import CheckStep, World
+
+
+class CheckAccess(CheckStep):
+    """A signed put, get, list and delete of a probe in the destination."""
+
+    name = "check-access"
+
+    def describe(self, world: World) -> str:
+        return f"check access to {world.destination.store_url}: put, get, list and delete a probe"
+
+    async def act(self, world: World) -> dict[str, Any]:
+        await world.ports.stores.check_access(world.destination.store_url)
+        return {}
+
+
+class ClearRetired(CheckStep):
+    """Empty a destination that an earlier run of this site left behind. No way back."""
+
+    name = "clear-retired"
+
+    def describe(self, world: World) -> str:
+        return f"remove what an earlier run left in {world.destination.store_url}"
+
+    async def done(self, world: World) -> bool:
+        return (await world.ports.stores.look(world.destination.store_url)).empty
+
+    async def act(self, world: World) -> dict[str, Any]:
+        await world.ports.stores.clear(world.destination.store_url)
+        return {}
+
+
+class Copy(CheckStep):
+    """The bulk, while the source serves. Undoing empties what was empty before."""
+
+    name = "copy"
+
+    def describe(self, world: World) -> str:
+        return f"copy every entry to {world.destination.store_url} while the source serves"
+
+    async def done(self, world: World) -> bool:
+        # Behind the fence the delta covers whatever the bulk pass had not copied.
+        source = await world.ports.stores.look(world.source.store_url)
+        return source.marker == world.parameters.run
+
+    async def material(self, world: World) -> dict[str, Any]:
+        destination = await world.ports.stores.look(world.destination.store_url)
+        if not destination.empty:
+            raise NotEmptyError(
+                f"{world.destination.store_url} already holds entries",
+                hint="name an empty place; nothing was copied",
+            )
+        return {"empty": True}
+
+    async def act(self, world: World) -> dict[str, Any]:
+        return await world.ports.stores.copy(world.source.store_url, world.destination.store_url)
+
+    async def undo(self, world: World, material: dict[str, Any]) -> None:
+        if material["empty"]:
+            await world.ports.stores.clear(world.destination.store_url)
+
+
+class Recover(CheckStep):
+    """The content comes from a backup or a retired store, because the source is gone."""
+
+    name = "recover"
+
+    def describe(self, world: World) -> str:
+        recovery = world.parameters.recovery
+        origin = f"{recovery.kind} {recovery.name}" if recovery else "nothing"
+        return f"fill {world.destination.store_url} from {origin}"
+
+    async def act(self, world: World) -> dict[str, Any]:
+        recovery = world.parameters.recovery
+        if recovery is None:
+            raise NotEmptyError("this run has nothing to recover from", hint="plan again")
+        # A half-filled place of a killed run is ours: it is named after the run.
+        await world.ports.stores.clear(world.destination.store_url)
+        if recovery.kind == "store":
+            await world.ports.stores.copy(recovery.name, world.destination.store_url)
+        else:
+            await world.ports.backups.restore(recovery, world.destination.store_url)
+        return {"as_of_ns": recovery.as_of_ns}
+
+    async def undo(self, world: World, material: dict[str, Any]) -> None:
+        await world.ports.stores.clear(world.destination.store_url)
+
+
+class Mark(CheckStep):
+    """``core/migration`` in the source: no server, ours or a real Vault, starts on it."""
+
+    name = "mark"
+
+    def describe(self, world: World) -> str:
+        return "put core/migration into the source, so that no server starts on it"
+
+    async def done(self, world: World) -> bool:
+        source = await world.ports.stores.look(world.source.store_url)
+        return source.marker == world.parameters.run
+
+    async def act(self, world: World) -> dict[str, Any]:
+        await world.ports.stores.put_marker(world.source.store_url, world.parameters.run)
+        return {}
+
+    async def undo(self, world: World, material: dict[str, Any]) -> None:
+        await world.ports.stores.remove_marker(world.source.store_url, world.parameters.run)
+
+
+class Delta(CheckStep):
+    """What changed since the bulk pass, deletions included."""
+
+    name = "delta"
+
+    def describe(self, world: World) -> str:
+        return "copy what has changed since, deletions included"
+
+    async def act(self, world: World) -> dict[str, Any]:
+        return await world.ports.stores.sync(world.source.store_url, world.destination.store_url)
+
+
+class Compare(CheckStep):
+    """Both stores hold the same, entry by entry."""
+
+    name = "compare"
+
+    def describe(self, world: World) -> str:
+        return "compare both stores, entry by entry"
+
+    async def act(self, world: World) -> dict[str, Any]:
+        return await world.ports.stores.compare(world.source.store_url, world.destination.store_url)
+
+
+class Prove(CheckStep):
+    """Every entry of the destination decrypts with this Vault's keys."""
+
+    name = "prove"
+
+    def describe(self, world: World) -> str:
+        return "decrypt every entry of the destination, offline"
+
+    async def act(self, world: World) -> dict[str, Any]:
+        shares = await world.ports.credentials.unseal_shares()
+        proof = await world.ports.stores.prove(world.destination.store_url, shares)
+        return {"entries": proof.entries, "secrets": proof.secrets}

@@ -1,0 +1,201 @@
+"""Stores by URL, for the steps: looked at, filled, compared, marked, emptied.
+
+What lives here: the storage room's functions behind the Stores port. What never does: opening (the
+opener comes from ``app/wiring.py``), a value decrypted (the prover does that, offline).
+Invariant: every call opens the store and closes it again, so a file store's lock is held no longer
+than one call and a server can start right after it.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from zvault.base import gotime
+from zvault.base.clock import Clock
+from zvault.base.errors import ZvaultError
+from zvault.base.secret import Secret
+from zvault.ops.migration.errors import ForeignMarkerError, StoresDifferError
+from zvault.ops.migration.ports import Proof, StoreFacts
+from zvault.storage.api import Delete, Put, Storage
+from zvault.storage.compare import compare_stores, describe
+from zvault.storage.copy import Progress, copy_store, sync_store
+from zvault.storage.errors import StoreNotFoundError
+from zvault.storage.keys import MIGRATION_KEY
+from zvault.storage.walk import walk
+
+_KEYRING = "core/keyring"
+_DELETE_BATCH = 256
+
+
+class Opener(Protocol):
+    """Opens the store behind a URL."""
+
+    async def __call__(self, url: str, *, read_only: bool) -> Storage: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStores:
+    """The Stores port over real storage."""
+
+    opener: Opener
+    probe: Callable[[str], Awaitable[None]]
+    prover: Callable[[Storage, Sequence[Secret]], Awaitable[Proof]]
+    share_checker: Callable[[Storage, Sequence[Secret]], Awaitable[None]]
+    measure: Callable[[Storage], Awaitable[int]]
+    remove_place: Callable[[str], Awaitable[None]]
+    """Drops what an emptied store leaves (a folder); nothing for a bucket."""
+    on_progress: Callable[[Progress], None]
+    clock: Clock
+
+    async def look(self, url: str) -> StoreFacts:
+        """See Stores. Any trouble is ``reachable=False`` with its sentence."""
+        try:
+            async with self._open(url, read_only=True) as storage:
+                return await _look(storage, url)
+        except StoreNotFoundError as error:
+            return StoreFacts(url, reachable=True, empty=True, reason=error.message)
+        except ZvaultError as error:
+            return StoreFacts(url, reachable=False, reason=error.message)
+
+    async def size(self, url: str) -> int:
+        """See Stores."""
+        async with self._open(url, read_only=True) as storage:
+            return await self.measure(storage)
+
+    async def check_access(self, url: str) -> None:
+        """See Stores."""
+        await self.probe(url)
+
+    async def copy(self, source: str, destination: str) -> dict[str, Any]:
+        """See Stores. What a killed copy left is compared, not believed."""
+        async with (
+            self._open(source, read_only=True) as here,
+            self._open(destination, read_only=False) as there,
+        ):
+            if await _is_empty(there):
+                copied = await copy_store(
+                    here,
+                    there,
+                    on_progress=self.on_progress,
+                    source_may_change=True,
+                    clock=self.clock,
+                )
+                return {"entries": copied.entries, "bytes": copied.bytes, "proof": copied.proof}
+            return await self._sync(here, there)
+
+    async def sync(self, source: str, destination: str) -> dict[str, Any]:
+        """See Stores."""
+        async with (
+            self._open(source, read_only=True) as here,
+            self._open(destination, read_only=False) as there,
+        ):
+            return await self._sync(here, there)
+
+    async def compare(self, source: str, destination: str) -> dict[str, Any]:
+        """See Stores."""
+        async with (
+            self._open(source, read_only=True) as here,
+            self._open(destination, read_only=True) as there,
+        ):
+            found = await compare_stores(here, there)
+        if not found.equal:
+            raise StoresDifferError(
+                f"{destination} is not what {source} is: {describe(found)}",
+                hint="something else writes to one of them",
+            )
+        return {"compared": found.compared, "skipped": found.skipped, "proof": found.proof}
+
+    async def prove(self, url: str, shares: Sequence[Secret]) -> Proof:
+        """See Stores."""
+        async with self._open(url, read_only=True) as storage:
+            return await self.prover(storage, shares)
+
+    async def check_shares(self, url: str, shares: Sequence[Secret]) -> None:
+        """See Stores."""
+        async with self._open(url, read_only=True) as storage:
+            await self.share_checker(storage, shares)
+
+    async def put_marker(self, url: str, run: str) -> None:
+        """See Stores. Raises ForeignMarkerError instead of replacing somebody else's."""
+        start = gotime.format_time(self.clock.now_ns())
+        async with self._open(url, read_only=False) as storage:
+            present = await _marker(storage)
+            if present is not None and present != run:
+                raise ForeignMarkerError(
+                    f"{url} holds core/migration of another migration",
+                    hint="zvault store inspect shows it",
+                )
+            # Vault writes {"start": time}; the run's id beside it tells ours from others'.
+            value = orjson.dumps({"start": start, "run": run})
+            await storage.apply([Put(MIGRATION_KEY, value)])
+
+    async def remove_marker(self, url: str, run: str) -> None:
+        """See Stores. Somebody else's stays."""
+        async with self._open(url, read_only=False) as storage:
+            if await _marker(storage) == run:
+                await storage.apply([Delete(MIGRATION_KEY)])
+
+    async def clear(self, url: str) -> None:
+        """See Stores.
+
+        The keyring goes first, so that half of a store is no Vault; the marker goes last, so that
+        half of a retired store is still known as ours.
+        """
+        try:
+            async with self._open(url, read_only=False) as storage:
+                keys = [key async for key in walk(storage)]
+                middle = [key for key in keys if key not in (_KEYRING, MIGRATION_KEY)]
+                ordered = [_KEYRING, *middle, MIGRATION_KEY]
+                for start in range(0, len(ordered), _DELETE_BATCH):
+                    batch = ordered[start : start + _DELETE_BATCH]
+                    await storage.apply([Delete(key) for key in batch])
+        except StoreNotFoundError:
+            return
+        await self.remove_place(url)
+
+    async def _sync(self, here: Storage, there: Storage) -> dict[str, Any]:
+        done = await sync_store(here, there, on_progress=self.on_progress, clock=self.clock)
+        return {
+            "entries": done.entries,
+            "written": done.written,
+            "deleted": done.deleted,
+            "proof": done.proof,
+        }
+
+    @contextlib.asynccontextmanager
+    async def _open(self, url: str, *, read_only: bool) -> AsyncIterator[Storage]:
+        storage = await self.opener(url, read_only=read_only)
+        try:
+            yield storage
+        finally:
+            await storage.close()
+
+
+async def _look(storage: Storage, url: str) -> StoreFacts:
+    return StoreFacts(
+        url=url,
+        reachable=True,
+        empty=await _is_empty(storage),
+        initialized=await storage.get(_KEYRING) is not None,
+        marker=await _marker(storage),
+    )
+
+
+async def _is_empty(storage: Storage) -> bool:
+    return not await storage.list("")
+
+
+async def _marker(storage: Storage) -> str | None:
+    """The run id inside core/migration, "" when it is not ours, None when there is none."""
+    value = await storage.get(MIGRATION_KEY)
+    if value is None:
+        return None
+    try:
+        body = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return ""
+    run = body.get("run") if isinstance(body, dict) else None
+    return run if isinstance(run, str) else ""
