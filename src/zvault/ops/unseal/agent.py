@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from zvault.base.clock import Clock
-from zvault.base.errors import PreconditionError, ZvaultError
+from zvault.base.errors import InterruptedRunError, PreconditionError, ZvaultError
 from zvault.ops.unseal.decide import (
     Action,
     Desired,
@@ -94,7 +94,7 @@ class Agent:
                 continue
             if action.state == "unsealed":
                 return
-            if action.state != "unreachable" and action.state != "sealed":
+            if action.state not in ("unreachable", "sealed"):
                 raise self.last_error or PreconditionError(
                     f"not unsealed: {action.reason}", hint="repair that and run it again"
                 )
@@ -104,6 +104,7 @@ class Agent:
                     hint="is the server up?",
                 )
             stop.wait(action.seconds)
+        raise InterruptedRunError("stopped before it was unsealed", hint="run it again")
 
     def step(self) -> Action:
         """One look, one decision, one act."""
