@@ -68,7 +68,8 @@ class PathCodec:
 
     def __init__(self, policy: PathPolicy) -> None:
         self._latest = policy.latest_version
-        self._base = f"{policy.storage_prefix}/metadata"
+        # OpenBao 2.7 on raft writes the prefix with a trailing slash; joining drops it.
+        self._base = f"{policy.storage_prefix.rstrip('/')}/metadata".lstrip("/")
         # HKDF's extract step does not depend on the context: once per key.
         self._extracted = {
             version: hmac.digest(bytes(32), key.reveal(), "sha256")
