@@ -21,10 +21,6 @@ TABLE_KEYS = {
     AUDIT: ("core/audit", "core/local-audit"),
 }
 """Table type to the storage keys of its two halves: ordinary entries, local entries."""
-_WITHOUT_OPTIONS = frozenset(
-    {"system", "identity", "cubbyhole", "token", "ns_system", "ns_identity", "ns_cubbyhole", "ns_token"}
-)
-"""Types that every store has; their entries say null where a user's mount says ``{}``."""
 _TOKEN_TYPES = {"default": 0, "service": 1, "batch": 2, "default-service": 3, "default-batch": 4}
 
 
@@ -147,10 +143,7 @@ def _entry_from_json(body: Mapping[str, Any]) -> MountEntry:
 
 
 def _entry_to_json(entry: MountEntry) -> dict[str, Any]:
-    body = {**_ENTRY.to_json(entry), "config": _CONFIG.to_json(entry.config)}
-    if not entry.options and entry.type not in _WITHOUT_OPTIONS:
-        body["options"] = {}
-    return body
+    return {**_ENTRY.to_json(entry), "config": _CONFIG.to_json(entry.config)}
 
 
 def decode_entry(data: bytes) -> MountEntry:
