@@ -23,7 +23,7 @@ _PORTS = (
     "filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc",
 )  # fmt: skip
 _START_SECONDS = 60.0
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 3.0
 
 
 class SeaweedError(Exception):
@@ -107,7 +107,11 @@ def start(binary: Path, directory: Path) -> Seaweed:
             stdout=log,
             stderr=log,
             cwd=directory,
-            env={"PATH": os.environ.get("PATH", ""), "HOME": str(directory)},
+            env={
+                "PATH": os.environ.get("PATH", ""),
+                "HOME": str(directory),
+                "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # one volume a bucket, not seven
+            },
             start_new_session=True,
         )
     server = Seaweed(directory, ports, process, key_id, secret)
@@ -138,8 +142,9 @@ def _command(binary: Path, config: Path, ports: dict[str, int]) -> list[str]:
         "-filer.localSocket=filer.sock",
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=64",
-        "-volume.max=50",
+        "-volume.max=300",
         "-volume.minFreeSpace=1",
+        "-volume.preStopSeconds=1",
         *(f"-{name}={port}" for name, port in ports.items()),
     ]
 

@@ -79,6 +79,11 @@ class S3Storage:
         return f"{self.url} at {self._options.endpoint or self._options.region}"
 
     @property
+    def provider(self) -> str:
+        """The provider's name, a key of ``s3_options.PROVIDERS``."""
+        return self._options.provider
+
+    @property
     def retries(self) -> int:
         """Requests repeated since the store was opened."""
         return self._retrier.retries
@@ -183,13 +188,14 @@ class S3Storage:
 
     async def _stream(self, prefix: str, after: str | None) -> AsyncIterator[ObjectInfo]:
         """Page by page, each repeated on its own; ends with an empty page."""
-        last = after
-        while page := await self._page(prefix, last):
+        last: str | None = None
+        while page := await self._page(prefix, after if last is None else last):
             for info in page:
                 if last is not None and info.key <= last:
                     raise self._error("the listing is not in order", info.key)
                 last = info.key
-                yield info
+                if after is None or info.key > after:
+                    yield info  # obstore cuts the slash off an offset, so the first may be less
 
     async def _page(self, prefix: str, after: str | None) -> Sequence[ObjectInfo]:
         return await self._retrier.run(lambda: self._bucket.page(prefix, after), prefix)
