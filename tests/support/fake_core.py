@@ -32,6 +32,11 @@ class FakeCore:
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     finished: list[str] = field(default_factory=list)
     metrics: FakeMetrics = field(default_factory=FakeMetrics)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a request waits."""
+    life: list[str] = field(default_factory=list)
+    """start, reload, shutdown in the order they were asked for."""
+    reload_errors: list[Exception] = field(default_factory=list)
 
     def gate(self, path: str) -> asyncio.Event:
         return self.gates.setdefault(path, asyncio.Event())
@@ -42,6 +47,7 @@ class FakeCore:
         self.seen.append(request)
         path = request.path
         if path.startswith("wait/"):
+            self.arrived.set()
             await self.gate(path).wait()
         elif path == "denied":
             raise PermissionDeniedError("permission denied")
@@ -91,3 +97,13 @@ class FakeCore:
 
     async def seal(self) -> None:
         self.sealed = True
+
+    async def start(self) -> None:
+        self.life.append("start")
+
+    async def shutdown(self) -> None:
+        self.life.append("shutdown")
+
+    def reload_audit(self) -> list[Exception]:
+        self.life.append("reload")
+        return self.reload_errors

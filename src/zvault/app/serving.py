@@ -40,7 +40,7 @@ def build_storage(config: ServerConfig) -> Storage:
     if isinstance(settings, S3Settings):
         from zvault.app.serving_s3 import build_s3_storage
 
-        return build_s3_storage(settings)
+        return build_s3_storage(settings, disable_cache=config.disable_cache)
     return InmemStorage()
 
 

@@ -31,7 +31,8 @@ def json_answer(value: Any, status: int = 200) -> Answer:
 
 def _fields(body: bytes) -> dict[str, Any]:
     """A raw handler's parameters: names in any case, null means absent."""
-    return {k.lower(): v for k, v in read_json(body).items() if v is not None}
+    found = read_json(body) if body else {}
+    return {name.lower(): value for name, value in found.items() if value is not None}
 
 
 def _whole_number(fields: dict[str, Any], name: str) -> int:
