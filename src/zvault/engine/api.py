@@ -77,7 +77,7 @@ class Auth:
     renewable: bool = True
     num_uses: int = 0
     bound_cidrs: Sequence[str] = ()
-    token_type: str = "service"
+    token_type: str = "service"  # noqa: S105 - a kind of token
     no_default_policy: bool = False
     orphan: bool = True
 
@@ -126,10 +126,15 @@ class MountContext:
 class Backend(Protocol):
     """A mounted engine or auth method."""
 
-    unauthenticated_paths: Sequence[str]
-    """Relative paths (a trailing ``*`` is a prefix) that need no token, such as ``login``."""
-    root_paths: Sequence[str]
-    """Relative paths (a trailing ``*`` is a prefix) that need sudo."""
+    @property
+    def unauthenticated_paths(self) -> Sequence[str]:
+        """Relative paths (a trailing ``*`` is a prefix) that need no token, such as ``login``."""
+        ...
+
+    @property
+    def root_paths(self) -> Sequence[str]:
+        """Relative paths (a trailing ``*`` is a prefix) that need sudo."""
+        ...
 
     async def start(self) -> None:
         """Called once after unseal or mount, before the first request."""

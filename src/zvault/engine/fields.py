@@ -83,7 +83,7 @@ def _map(value: Any) -> dict[str, Any]:
 
 def _signed_duration(value: Any) -> int:
     if isinstance(value, bool):
-        raise ValueError("expected a duration")  # noqa: TRY004 - one error class for all kinds
+        raise ValueError("expected a duration")
     if isinstance(value, int | float):
         return int(value * SECOND_NS)
     if isinstance(value, str):
@@ -108,7 +108,7 @@ def _comma_list(value: Any) -> list[str]:
     if isinstance(value, int | float):
         value = [value]
     if not isinstance(value, list | tuple):
-        raise ValueError("expected a list or a comma-separated string")  # noqa: TRY004
+        raise ValueError("expected a list or a comma-separated string")
     return [item for item in (_string(item).strip() for item in value) if item]
 
 

@@ -56,6 +56,15 @@ class FieldData:
                 f"Field validation failed: error converting input for field {name!r}: {error}"
             ) from None
 
+    def get(self, name: str, other: Any) -> Any:
+        """The coerced value, or ``other`` when the caller supplied none."""
+        return self[name] if name in self else other
+
+    def only(self, names: Sequence[str]) -> "FieldData":
+        """The same request with nothing but these parameters."""
+        kept = {name: value for name, value in self._values.items() if name in names}
+        return FieldData(self._fields, kept)
+
     def first(self, *names: str) -> Any:
         """The first of several names that was supplied, else the default of the first."""
         for name in names:
@@ -97,7 +106,7 @@ class Router:
         return None if route.exists is None else await route.exists(request, data)
 
     async def handle(self, request: Request) -> Response | None:
-        """Dispatch. Raises NotFoundInEngineError, UnsupportedOperationError, InvalidRequestError."""
+        """Dispatch. Raises EngineError (no such path or operation, bad field, the handler's own)."""
         route, data, captured = self._find(request)
         operation = request.operation
         handler = route.operations.get(operation)
@@ -118,9 +127,7 @@ def _field_warnings(route: Route, request: Request, captured: Mapping[str, str])
     replaced = sorted(name for name in captured if name in request.data)
     warnings = []
     if unknown:
-        warnings.append(
-            f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]"
-        )
+        warnings.append(f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]")
     if replaced:
         warnings.append(
             "Endpoint replaced the value of these parameters with the values captured from "

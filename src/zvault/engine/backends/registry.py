@@ -1,0 +1,65 @@
+"""Which backend serves which mount type.
+
+What lives here: the table of types. What never does: a backend. Types of engines that real servers
+have and this one does not are known too: their mounts open and answer "unsupported path".
+"""
+
+from zvault.engine.backends import cubbyhole, kv1, kv2, unsupported
+from zvault.engine.mount_service import Maker
+from zvault.records.mounts import MountEntry
+
+_MAKERS: dict[str, Maker] = {"cubbyhole": cubbyhole.make}
+_KV = ("kv", "generic")
+KNOWN_SECRET_TYPES = frozenset(
+    {
+        "kv",
+        "generic",
+        "ad",
+        "alicloud",
+        "aws",
+        "azure",
+        "consul",
+        "database",
+        "gcp",
+        "gcpkms",
+        "kubernetes",
+        "ldap",
+        "mongodbatlas",
+        "nomad",
+        "openldap",
+        "pki",
+        "rabbitmq",
+        "ssh",
+        "terraform",
+        "totp",
+        "transit",
+    }
+)
+KNOWN_AUTH_TYPES = frozenset(
+    {
+        "alicloud",
+        "approle",
+        "aws",
+        "azure",
+        "cert",
+        "cf",
+        "gcp",
+        "github",
+        "jwt",
+        "kerberos",
+        "kubernetes",
+        "ldap",
+        "oci",
+        "oidc",
+        "okta",
+        "radius",
+        "userpass",
+    }
+)
+
+
+def maker_for(entry: MountEntry) -> Maker:
+    """The factory for a mount's backend."""
+    if entry.type in _KV:
+        return kv2.make if entry.kv_version == 2 else kv1.make
+    return _MAKERS.get(entry.type, unsupported.make)

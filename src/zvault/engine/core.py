@@ -1,0 +1,277 @@
+"""The engine: sealed, or one unsealed store.
+
+What lives here: init, unseal share by share, seal, status, and the door for requests. What never
+does: HTTP, what a request means (``pipeline.py``), what unsealed consists of (``unsealed.py``).
+Invariants: keys exist only inside the ``Unsealed`` object; sealing waits for the requests that have
+begun; a store that is marked as being migrated is neither initialised nor unsealed.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+
+from zvault.barrier.errors import (
+    AlreadyInitializedError,
+    NotInitializedError,
+    SealConfigError,
+    TooFewSharesError,
+    WrongUnsealKeyError,
+)
+from zvault.barrier.seal import SealConfig
+from zvault.barrier.unseal import (
+    combine_shares,
+    initialize_store,
+    is_initialized,
+    read_seal_config,
+    unseal_with_key,
+)
+from zvault.base.clock import Clock, SystemClock
+from zvault.base.errors import PreconditionError, ZvaultError
+from zvault.base.gotime import SECOND_NS
+from zvault.base.ids import new_uuid
+from zvault.base.secret import Secret
+from zvault.crypto.errors import ShareError
+from zvault.engine.api import Operation, Request, Response
+from zvault.engine.errors import EngineSealedError, InternalEngineError, InvalidRequestError
+from zvault.engine.initialize import initial_entries
+from zvault.engine.metrics import Metrics
+from zvault.engine.settings import CoreSettings
+from zvault.engine.shares import ShareCollection
+from zvault.engine.status import HealthStatus, InitOutcome, SealStatus
+from zvault.engine.unsealed import Unsealed, open_unsealed
+from zvault.storage.api import Storage
+from zvault.storage.keys import MIGRATION_KEY
+
+SEAL_PATH = "sys/seal"
+_WRONG_KEY = (
+    "unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: error "
+    "decrypting seal wrapped value\nerror decrypting using seal shamir: cipher: message "
+    "authentication failed"
+)
+
+_log = logging.getLogger(__name__)
+
+
+class StoreIsMigratingError(PreconditionError):
+    """The store carries the mark of a migration: another place is, or will be, the true one."""
+
+    code = "store-is-migrating"
+
+
+class Core:
+    """One server's engine over one storage."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        settings: CoreSettings,
+        *,
+        clock: Clock | None = None,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.storage = storage
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._random_bytes = random_bytes
+        self.metrics = Metrics(self._clock)
+        self._shares = ShareCollection()
+        self._lock = asyncio.Lock()
+        self._unsealed: Unsealed | None = None
+        self._config: SealConfig | None = None
+
+    @property
+    def unsealed(self) -> Unsealed | None:
+        """The running store, None while sealed."""
+        return self._unsealed
+
+    async def start(self) -> None:
+        """Look at the store before serving. Raises StoreIsMigratingError, StorageError."""
+        await self._refuse_migration()
+        self.metrics.on_scrape(self._gauges)
+
+    async def _refuse_migration(self) -> None:
+        if await self.storage.get(MIGRATION_KEY) is not None:
+            raise StoreIsMigratingError(
+                f"{self.storage.url} carries the mark of a migration ({MIGRATION_KEY})",
+                hint="finish or undo the migration with `zvault resume` or `zvault rollback`",
+            )
+
+    async def _seal_config(self) -> SealConfig | None:
+        """The seal configuration; None while there is no initialised store."""
+        if self._config is None:
+            try:
+                config = await read_seal_config(self.storage)
+            except NotInitializedError:
+                return None
+            if await is_initialized(self.storage):
+                self._config = config
+        return self._config
+
+    async def initialize(self, shares: int, threshold: int) -> InitOutcome:
+        """Make a store; it is sealed afterwards. Raises InvalidRequestError, StorageError."""
+        _check_shares(shares, threshold)
+        async with self._lock:
+            await self._refuse_migration()
+            settings = self.settings
+            entries, token = initial_entries(
+                settings.family, settings.cluster_name, self._clock.now_ns(), self._random_bytes
+            )
+            try:
+                made = await initialize_store(
+                    self.storage,
+                    shares,
+                    threshold,
+                    family=settings.family,
+                    random_bytes=self._random_bytes,
+                    clock=self._clock,
+                    entries=entries,
+                )
+            except AlreadyInitializedError:
+                raise InvalidRequestError("Vault is already initialized") from None
+            except SealConfigError as error:
+                raise InvalidRequestError(f"invalid seal configuration: {error.message}") from None
+            return InitOutcome(made.shares, token)
+
+    async def submit_share(self, share: bytes) -> SealStatus:
+        """Take one unseal share; unsealed on return when it was the last one needed.
+
+        Raises InvalidRequestError (bad share, wrong shares), StoreIsMigratingError,
+        PostUnsealError, InternalEngineError.
+        """
+        async with self._lock:
+            if self._unsealed is None:
+                config = await self._seal_config()
+                if config is None:
+                    raise InvalidRequestError("Vault is not initialized")
+                nonce = new_uuid(self._random_bytes)
+                collected = self._shares.add(share, config.secret_threshold, nonce)
+                if collected is not None:
+                    await self._unseal(collected, config)
+        return await self.seal_status()
+
+    async def _unseal(self, collected: list[Secret], config: SealConfig) -> None:
+        started = self._clock.monotonic()
+        await self._refuse_migration()
+        try:
+            key = combine_shares(collected, config)
+            barrier = await unseal_with_key(
+                self.storage, key, clock=self._clock, random_bytes=self._random_bytes
+            )
+        except (ShareError, TooFewSharesError) as error:
+            raise InvalidRequestError(f"failed to compute combined key: {error.message}") from None
+        except WrongUnsealKeyError:
+            raise InvalidRequestError(_WRONG_KEY) from None
+        except ZvaultError as error:
+            raise InternalEngineError(f"unseal failed: {error.message}") from error
+        self._unsealed = await open_unsealed(
+            barrier,
+            self.settings,
+            clock=self._clock,
+            random_bytes=self._random_bytes,
+            metrics=self.metrics,
+        )
+        self.metrics.observe(("core", "unseal"), (self._clock.monotonic() - started) * 1e3)
+
+    async def reset_unseal(self) -> SealStatus:
+        """Forget the shares given so far. Raises InvalidRequestError when unsealed."""
+        async with self._lock:
+            if self._unsealed is not None:
+                raise InvalidRequestError("vault is unsealed")
+            self._shares.reset()
+        return await self.seal_status()
+
+    async def seal_status(self) -> SealStatus:
+        """State of the seal, for anybody. Raises StorageError, SealConfigError."""
+        config = await self._seal_config()
+        unsealed = self._unsealed
+        return SealStatus(
+            initialized=config is not None,
+            sealed=unsealed is None,
+            threshold=0 if config is None else config.secret_threshold,
+            shares=0 if config is None else config.secret_shares,
+            progress=self._shares.progress,
+            nonce=self._shares.nonce,
+            version=self.settings.version,
+            storage_type=self.settings.storage_type,
+            build_date=self.settings.build_date,
+            cluster_name="" if unsealed is None else unsealed.cluster.name,
+            cluster_id="" if unsealed is None else unsealed.cluster.id,
+        )
+
+    async def health(self) -> HealthStatus:
+        """State of the server, for anybody. Raises StorageError, SealConfigError."""
+        status = await self.seal_status()
+        return HealthStatus(
+            initialized=status.initialized,
+            sealed=status.sealed,
+            version=status.version,
+            server_time_seconds=self._clock.now_ns() // SECOND_NS,
+            cluster_name=status.cluster_name,
+            cluster_id=status.cluster_id,
+        )
+
+    async def handle(self, request: Request) -> Response | None:
+        """Serve one request; None means "nothing" (204 or 404).
+
+        A granted ``sys/seal`` has sealed when this returns. Raises EngineError.
+        """
+        unsealed = self._unsealed
+        if unsealed is None:
+            if request.path == SEAL_PATH and request.operation is Operation.UPDATE:
+                return None
+            raise EngineSealedError("Vault is sealed")
+        unsealed.inside += 1
+        try:
+            response = await unsealed.pipeline.handle(request)
+        finally:
+            unsealed.leave()
+        if request.path == SEAL_PATH:
+            await self.seal()
+        return response
+
+    async def tick(self) -> int:
+        """End the leases that are due now; a background task calls this every second."""
+        return 0 if self._unsealed is None else await self._unsealed.expiration.tick()
+
+    async def seal(self) -> None:
+        """Let nobody in, wait for the requests that have begun, forget the keys."""
+        async with self._lock:
+            unsealed, self._unsealed = self._unsealed, None
+            self._shares.reset()
+            if unsealed is not None:
+                started = self._clock.monotonic()
+                await unsealed.close()
+                self.metrics.observe(("core", "seal"), (self._clock.monotonic() - started) * 1e3)
+
+    async def shutdown(self) -> None:
+        """Seal and let go of the storage."""
+        await self.seal()
+        await self.storage.close()
+
+    def reload_audit(self) -> None:
+        """Open the audit files anew (SIGHUP); what fails is logged and keeps its old file."""
+        if self._unsealed is not None:
+            for error in self._unsealed.audit.reopen():
+                _log.error("%s", error.message)
+
+    def _gauges(self) -> None:
+        self.metrics.gauge(
+            ("core", "unsealed"), int(self._unsealed is not None), self.metrics.cluster_label()
+        )
+
+
+def _check_shares(shares: int, threshold: int) -> None:
+    problem = ""
+    if shares < 1:
+        problem = "shares must be at least one"
+    elif threshold < 1:
+        problem = "threshold must be at least one"
+    elif threshold > shares:
+        problem = "threshold cannot be larger than shares"
+    elif shares > 255:
+        problem = "shares must be less than 256"
+    elif threshold == 1 and shares > 1:
+        problem = "threshold must be greater than one for multiple shares"
+    if problem:
+        raise InvalidRequestError(f"invalid seal configuration: {problem}")

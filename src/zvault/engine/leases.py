@@ -1,0 +1,130 @@
+"""Leases: where they are stored and when they end.
+
+What lives here: reading and writing lease entries, the heap of expiry times, the load after
+unseal. What never does: what happens to a token or secret whose lease ends (the owner is called).
+Invariants: storage is the truth, the heap only says when to look; a lease that does not decode is
+named and kept, and stops nothing; times come from the clock parameter.
+"""
+
+import heapq
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from zvault.barrier.barrier import Barrier
+from zvault.barrier.errors import UnreadableEntryError
+from zvault.base.gotime import ZERO_NS
+from zvault.records.errors import RecordError
+from zvault.records.leases import (
+    ID_PREFIX,
+    LeaseEntry,
+    decode_lease,
+    encode_lease,
+    lease_id_of_token,
+)
+from zvault.storage.api import Delete, Put
+
+NEVER_NS = 1 << 63
+"""Later than every time Go can write: the lease of a token that does not expire."""
+
+_log = logging.getLogger(__name__)
+
+
+def expiry_ns(lease: LeaseEntry) -> int:
+    """When the lease ends; ``NEVER_NS`` for Go's zero time."""
+    return NEVER_NS if lease.expire_time_ns == ZERO_NS else lease.expire_time_ns
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What the load after unseal found."""
+
+    leases: int
+    unreadable: tuple[str, ...]
+
+
+class LeaseBook:
+    """All leases of an unsealed store."""
+
+    def __init__(self, barrier: Barrier, salt: str) -> None:
+        self._barrier = barrier
+        self._salt = salt
+        self._expiries: dict[str, int] = {}
+        self._heap: list[tuple[int, str]] = []
+        self.unreadable: dict[str, str] = {}
+        """Lease id to the reason it does not open."""
+
+    def __len__(self) -> int:
+        return len(self._expiries)
+
+    def id_of_token(self, path: str, token_id: str) -> str:
+        """The id of a token's own lease."""
+        return lease_id_of_token(self._salt, path, token_id)
+
+    async def read(self, lease_id: str) -> LeaseEntry | None:
+        """The stored lease. Raises RecordError, UnreadableEntryError, StorageError."""
+        content = await self._barrier.get(ID_PREFIX + lease_id)
+        return None if content is None else decode_lease(content)
+
+    def put(self, lease: LeaseEntry) -> Put:
+        """The write that stores ``lease``."""
+        return Put(ID_PREFIX + lease.lease_id, encode_lease(lease))
+
+    def delete(self, lease_id: str) -> Delete:
+        """The write that removes a lease."""
+        return Delete(ID_PREFIX + lease_id)
+
+    def schedule(self, lease_id: str, when_ns: int) -> None:
+        """Look at the lease again at ``when_ns``; replaces an earlier schedule."""
+        self._expiries[lease_id] = when_ns
+        if when_ns < NEVER_NS:
+            heapq.heappush(self._heap, (when_ns, lease_id))
+
+    def forget(self, lease_id: str) -> None:
+        """The lease is gone from storage."""
+        self._expiries.pop(lease_id, None)
+        self.unreadable.pop(lease_id, None)
+
+    def next_ns(self) -> int | None:
+        """When something is due next; may be too early, never too late."""
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now_ns: int) -> list[str]:
+        """Take the leases whose time has come."""
+        result = []
+        while self._heap and self._heap[0][0] <= now_ns:
+            when, lease_id = heapq.heappop(self._heap)
+            if self._expiries.get(lease_id) == when:
+                result.append(lease_id)
+        return result
+
+    async def load(self) -> LoadReport:
+        """Schedule every stored lease; ones that do not decode are named. Raises StorageError."""
+        count = 0
+        async for lease_id in self.walk(""):
+            if lease_id in self._expiries:
+                continue
+            try:
+                lease = await self.read(lease_id)
+            except (RecordError, UnreadableEntryError) as error:
+                self.unreadable[lease_id] = error.message
+                _log.error("lease %s is kept but cannot be used: %s", lease_id, error.message)
+                continue
+            if lease is not None:
+                count += 1
+                if lease_id not in self._expiries:
+                    self.schedule(lease_id, expiry_ns(lease))
+        return LoadReport(count, tuple(self.unreadable))
+
+    async def walk(self, prefix: str) -> AsyncIterator[str]:
+        """Ids of all leases below ``prefix`` ("" or ending in ``/``). Raises StorageError."""
+        for name in await self._barrier.list(ID_PREFIX + prefix):
+            if name.endswith("/"):
+                async for lease_id in self.walk(prefix + name):
+                    yield lease_id
+            else:
+                yield prefix + name
+
+    async def children(self, prefix: str) -> list[str]:
+        """Immediate children of ``prefix``, folders with ``/``. Raises StorageError."""
+        return await self._barrier.list(ID_PREFIX + prefix)

@@ -1,0 +1,217 @@
+"""A request's way: token, route, access, audit, backend, audit.
+
+What lives here: the whole security argument of a request, on one screen (``_authenticated``). What
+never does: what a path means, storage, HTTP.
+Invariants: nothing reaches a backend that its token's policies do not allow and that the audit
+devices have not recorded; every outcome, refusals included, is recorded before it is answered; the
+chain does not suspend while caches answer.
+"""
+
+import logging
+
+from zvault.barrier.errors import ViewPathError
+from zvault.base.clock import Clock
+from zvault.base.errors import ZvaultError
+from zvault.engine.api import Operation, Request, Response
+from zvault.engine.audit.auth_view import LOGIN, REFUSED, AuthView
+from zvault.engine.audit.broker import AuditBroker
+from zvault.engine.errors import (
+    EngineError,
+    InternalEngineError,
+    InvalidRequestError,
+    NotFoundInEngineError,
+    PermissionDeniedError,
+    permission_denied,
+)
+from zvault.engine.login import LoginService
+from zvault.engine.metrics import Metrics
+from zvault.engine.mounted import Mounted, prefix_of
+from zvault.engine.policy.acl import Decision
+from zvault.engine.router import Router
+from zvault.engine.sessions import Session, Sessions
+from zvault.engine.token_service import USED_UP, TokenService
+from zvault.storage.errors import InvalidKeyError
+
+_REQUEST = ("core", "handle_request")
+_LOGIN = ("core", "handle_login_request")
+_DENIED_TEXT = "permission denied"
+
+_log = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Handles requests of one unsealed store."""
+
+    def __init__(
+        self,
+        router: Router[Mounted],
+        sessions: Sessions,
+        tokens: TokenService,
+        logins: LoginService,
+        audit: AuditBroker,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._router = router
+        self._sessions = sessions
+        self._tokens = tokens
+        self._logins = logins
+        self._audit = audit
+        self._clock = clock
+        self._now = clock.monotonic
+        self._metrics = metrics
+        self._request_time = metrics.summary(_REQUEST)
+        self._login_time = metrics.summary(_LOGIN)
+        self._views: dict[Decision, AuthView] = {}
+
+    async def handle(self, request: Request) -> Response | None:
+        """Serve one request; None means "nothing" (204 or 404). Raises EngineError."""
+        started = self._now()
+        timer = self._request_time
+        try:
+            found = self._router.find(request.path)
+            mounted = None
+            if found is not None and found[1].is_reachable:
+                prefix, mounted = found
+                request.mount = mounted.entry
+                request.relative_path = request.path[len(prefix) :]
+                if request.relative_path in mounted.open_paths:
+                    timer = self._login_time
+                    return await self._open(request, mounted)
+            return await self._authenticated(request, mounted)
+        except EngineError:
+            raise
+        except (ViewPathError, InvalidKeyError) as error:
+            text = "relative paths not supported" if ".." in request.path else error.message
+            raise InvalidRequestError(text) from None
+        except ZvaultError as error:
+            raise InternalEngineError(f"1 error occurred:\n\t* {error.message}\n\n") from error
+        finally:
+            timer.add((self._now() - started) * 1e3)
+
+    async def _authenticated(self, request: Request, mounted: Mounted | None) -> Response | None:
+        session = await self._session(request)
+        if session is None:
+            raise await self._refuse(request, PermissionDeniedError(_DENIED_TEXT))
+        if session.token.num_uses:
+            counted = await self._tokens.use(session)
+            if counted is None:
+                raise await self._refuse(request, PermissionDeniedError(_DENIED_TEXT))
+            session = counted
+        try:
+            return await self._authorised(request, mounted, session)
+        finally:
+            if session.token.num_uses == USED_UP:
+                await self._tokens.revoke_tree(session.token.id)
+
+    async def _authorised(
+        self, request: Request, mounted: Mounted | None, session: Session
+    ) -> Response | None:
+        request.token = session.token
+        request.policies = session.policies
+        request.identity_policies = session.identity_policies
+        if mounted is not None and request.operation is Operation.UPDATE:
+            await _tell_create_from_update(request, mounted)
+        acl = session.acl
+        decision = acl.decide(
+            request.operation, request.path, request.data, request.wrap_ttl_seconds * 10**9
+        )
+        needs_sudo = mounted is not None and request.relative_path in mounted.root_paths
+        if not decision.allowed or (needs_sudo and not decision.sudo):
+            raise await self._refuse(request, permission_denied())
+        request.is_root = acl.is_root
+        request.has_sudo = decision.sudo
+        view = self._views.get(decision) or self._remember(decision)
+        if mounted is None:
+            missing = NotFoundInEngineError(
+                f'no handler for route "{request.path}". route entry not found.'
+            )
+            return await self._audited(request, None, view, missing)
+        return await self._audited(request, mounted, view)
+
+    async def _session(self, request: Request) -> Session | None:
+        """Who is asking; None for no valid token, a wrong address, a disabled entity."""
+        if not request.client_token:
+            return None
+        session = await self._sessions.find(request.client_token, self._clock.now_ns())
+        if session is None or session.entity_disabled:
+            return None
+        return session if session.admits(request.remote_address) else None
+
+    async def _open(self, request: Request, mounted: Mounted) -> Response | None:
+        request.unauthenticated = True
+        return await self._audited(request, mounted, LOGIN)
+
+    async def _audited(
+        self,
+        request: Request,
+        mounted: Mounted | None,
+        view: AuthView,
+        failure: EngineError | None = None,
+    ) -> Response | None:
+        await self._audit.log_request(request, view)
+        try:
+            if failure is not None or mounted is None:
+                raise failure or NotFoundInEngineError()
+            response = await self._served(request, mounted)
+        except ZvaultError as error:
+            await self._audit.log_response(request, None, view, _audit_text(error))
+            raise
+        except Exception as error:
+            _log.exception("request %s on %s failed", request.operation, mount_of(request))
+            failed = InternalEngineError("1 error occurred:\n\t* internal error\n\n")
+            await self._audit.log_response(request, None, view, _audit_text(failed))
+            raise failed from error
+        await self._audit.log_response(request, response, view)
+        return response
+
+    async def _served(self, request: Request, mounted: Mounted) -> Response | None:
+        if request.wrap_ttl_seconds:
+            raise InvalidRequestError(
+                "response wrapping is not served by this engine yet; nothing was done"
+            )
+        if not mounted.is_reachable:
+            raise NotFoundInEngineError(
+                f'no handler for route "{request.path}". route entry not found.'
+            )
+        mounted.inside += 1
+        try:
+            started = self._now()
+            response = await mounted.backend.handle(request)
+            mounted.timer(self._metrics, request.operation).add((self._now() - started) * 1e3)
+            if request.unauthenticated and response is not None and response.auth is not None:
+                await self._logins.complete(request, mounted, response)
+            return response
+        finally:
+            mounted.leave()
+
+    async def _refuse(self, request: Request, error: EngineError) -> EngineError:
+        """Record a refusal; returns what the caller raises."""
+        await self._audit.log_request(request, REFUSED, _DENIED_TEXT)
+        await self._audit.log_response(request, None, REFUSED, _audit_text(error))
+        return error
+
+    def _remember(self, decision: Decision) -> AuthView:
+        if len(self._views) > 1024:
+            self._views.clear()
+        view = self._views[decision] = AuthView(True, decision.policies)
+        return view
+
+
+async def _tell_create_from_update(request: Request, mounted: Mounted) -> None:
+    """Writing what is not there yet needs the right to create."""
+    try:
+        exists = await mounted.backend.exists(request)
+    except EngineError:
+        return
+    if exists is False:
+        request.operation = Operation.CREATE
+
+
+def mount_of(request: Request) -> str:
+    """The mount of a request, for the log; paths may tell too much."""
+    return "no mount" if request.mount is None else prefix_of(request.mount)
+
+
+def _audit_text(error: ZvaultError) -> str:
+    return error.messages[0] if isinstance(error, EngineError) and error.messages else error.message

@@ -1,0 +1,292 @@
+"""The decision: may this token do this on that path?
+
+What lives here: rules of all policies of a token compiled for look-up. What never does: text,
+storage, a clock. Source: ``vault-api.md`` 3.2 and 3.3.
+Invariant: the answer depends on the rules alone, never on the order they came in; no rule, no
+right.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zvault.engine.api import Operation
+from zvault.engine.policy.model import CAPABILITY_NAMES, Capability, Policy, Rule, merge
+
+_MEMO_LIMIT = 4096
+_OPERATION_BITS = {
+    Operation.CREATE: Capability.CREATE.value,
+    Operation.READ: Capability.READ.value,
+    Operation.UPDATE: Capability.UPDATE.value,
+    Operation.PATCH: Capability.PATCH.value,
+    Operation.DELETE: Capability.DELETE.value,
+    Operation.LIST: Capability.LIST.value,
+}
+_WITH_PARAMETERS = {Operation.READ, Operation.CREATE, Operation.UPDATE, Operation.PATCH}
+_SUDO = Capability.SUDO.value
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one question, and the policies that gave it."""
+
+    allowed: bool
+    sudo: bool = False
+    """The token holds sudo on the path."""
+    policies: tuple[str, ...] = ()
+
+
+_DENIED = Decision(allowed=False)
+_ROOT = Decision(allowed=True, sudo=True, policies=("root",))
+_HELP = Decision(allowed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A rule with ``+`` segments, split once."""
+
+    rule: Rule
+    segments: tuple[str, ...]
+    is_prefix: bool
+    rank: tuple[int, bool, int, int, str]
+
+    def matches(self, parts: Sequence[str]) -> bool:
+        if len(parts) < len(self.segments):
+            return False
+        if not self.is_prefix and len(parts) != len(self.segments):
+            return False
+        last = len(self.segments) - 1
+        for index, segment in enumerate(self.segments):
+            if segment == "+" or segment == parts[index]:
+                continue
+            if not (self.is_prefix and index == last and parts[index].startswith(segment)):
+                return False
+        return True
+
+
+def _rank(path: str) -> tuple[int, bool, int, int, str]:
+    """Larger wins: later first wildcard, no ``*``, fewer ``+``, longer, lexicographically later."""
+    is_prefix = path.endswith("*")
+    bare = path.removesuffix("*")
+    segments = bare.split("/")
+    first, position = len(bare), 0
+    for segment in segments:
+        if segment == "+":
+            first = position
+            break
+        position += len(segment) + 1
+    return first, not is_prefix, -segments.count("+"), len(bare), bare
+
+
+class Acl:
+    """Compiled rules. ``is_root`` allows everything."""
+
+    def __init__(self, policies: Iterable[Policy], *, is_root: bool = False) -> None:
+        self.is_root = is_root
+        rules: dict[str, Rule] = {}
+        self._origins: dict[str, list[tuple[str, int]]] = {}
+        for policy in policies:
+            for rule in policy.rules:
+                known = rules.get(rule.path)
+                rules[rule.path] = rule if known is None else merge(known, rule)
+                origin = (policy.name, rule.capabilities)
+                self._origins.setdefault(rule.path, []).append(origin)
+        self._exact: dict[str, Rule] = {}
+        self._prefixes: dict[str, Rule] = {}
+        self._patterns: list[_Pattern] = []
+        for path, rule in rules.items():
+            if rule.has_segment_wildcards:
+                bare = path.removesuffix("*")
+                segments = tuple(bare.split("/"))
+                self._patterns.append(_Pattern(rule, segments, rule.is_prefix, _rank(path)))
+            elif rule.is_prefix:
+                self._prefixes[path[:-1]] = rule
+            else:
+                self._exact[path] = rule
+        self._lengths = sorted({len(prefix) for prefix in self._prefixes}, reverse=True)
+        self._memo: dict[tuple[str, Operation], tuple[Decision, Rule | None]] = {}
+
+    def decide(
+        self,
+        operation: Operation,
+        path: str,
+        data: Mapping[str, Any],
+        wrap_ttl_ns: int = 0,
+    ) -> Decision:
+        """The answer for one request; the path of a LIST ends in ``/``."""
+        if self.is_root:
+            return _ROOT
+        key = (path, operation)
+        found = self._memo.get(key)
+        if found is None:
+            found = self._decide_path(operation, path)
+            if len(self._memo) >= _MEMO_LIMIT:
+                self._memo.clear()
+            self._memo[key] = found
+        decision, conditional = found
+        if conditional is None:
+            return decision
+        if not _wrapping_fits(conditional, wrap_ttl_ns):
+            return _DENIED
+        if operation in _WITH_PARAMETERS and not _parameters_fit(conditional, data):
+            return _DENIED
+        return decision
+
+    def _decide_path(self, operation: Operation, path: str) -> tuple[Decision, Rule | None]:
+        """What the path alone decides, and the rule when it has conditions on the rest."""
+        if operation is Operation.HELP:
+            return _HELP, None
+        rule = self.rule_for(path, is_list=operation is Operation.LIST)
+        bit = _OPERATION_BITS[operation]
+        if rule is None or rule.denies or not rule.capabilities & bit:
+            return _DENIED, None
+        names = tuple(sorted({name for name, own in self._origins[rule.path] if own & bit}))
+        decision = Decision(allowed=True, sudo=bool(rule.capabilities & _SUDO), policies=names)
+        return decision, rule if rule.is_conditional else None
+
+    def rule_for(self, path: str, *, is_list: bool = False) -> Rule | None:
+        """The one rule that speaks about ``path``; for LIST the path carries its slash."""
+        rule = self._exact.get(path)
+        if rule is None and is_list:
+            rule = self._exact.get(path.removesuffix("/"))
+        if rule is not None:
+            return rule
+        prefix = self._longest_prefix(path)
+        if not self._patterns:
+            return prefix
+        parts = path.split("/")
+        candidates = [(p.rank, p.rule) for p in self._patterns if p.matches(parts)]
+        if prefix is not None:
+            candidates.append((_rank(prefix.path), prefix))
+        return max(candidates, key=lambda item: item[0])[1] if candidates else None
+
+    def _longest_prefix(self, path: str) -> Rule | None:
+        for length in self._lengths:
+            if length <= len(path):
+                rule = self._prefixes.get(path[:length])
+                if rule is not None:
+                    return rule
+        return None
+
+    def capabilities(self, path: str) -> list[str]:
+        """Names of the rights on ``path``, sorted; ``["root"]`` or ``["deny"]`` alone."""
+        if self.is_root:
+            return ["root"]
+        rule = self.rule_for(path, is_list=True)
+        if rule is None or rule.denies or not rule.capabilities:
+            return ["deny"]
+        return sorted(name for name, bit in CAPABILITY_NAMES.items() if rule.capabilities & bit)
+
+    def reaches(self, prefix: str) -> bool:
+        """Some right on some path at or below ``prefix`` (which ends in ``/``)."""
+        if self.is_root:
+            return True
+        whole = self._longest_prefix(prefix)
+        if whole is not None and _grants(whole):
+            return True
+        for table in (self._exact, self._prefixes):
+            for path, rule in table.items():
+                if path.startswith(prefix) and _grants(rule):
+                    return True
+        wanted = prefix.rstrip("/").split("/")
+        return any(_may_lie_below(p, wanted) and _grants(p.rule) for p in self._patterns)
+
+    def describe(self) -> dict[str, Any]:
+        """Exact and glob paths with their capabilities, as ``resultant-acl`` shows them."""
+        exact = {path: _described(rule) for path, rule in self._exact.items()}
+        globs = {path: _described(rule) for path, rule in self._prefixes.items()}
+        globs |= {p.rule.path: _described(p.rule) for p in self._patterns}
+        return {"root": self.is_root, "exact_paths": exact, "glob_paths": globs}
+
+
+def _described(rule: Rule) -> dict[str, Any]:
+    if rule.denies or not rule.capabilities:
+        return {"capabilities": ["deny"]}
+    names = sorted(name for name, bit in CAPABILITY_NAMES.items() if rule.capabilities & bit)
+    return {"capabilities": names}
+
+
+def _grants(rule: Rule) -> bool:
+    return bool(rule.capabilities) and not rule.denies
+
+
+def _may_lie_below(pattern: _Pattern, wanted: Sequence[str]) -> bool:
+    """The pattern's leading segments agree with the segments of a mount's prefix."""
+    last = len(pattern.segments) - 1
+    for index, part in enumerate(wanted):
+        if index > last:
+            return pattern.is_prefix
+        segment = pattern.segments[index]
+        if segment == "+" or segment == part:
+            continue
+        return pattern.is_prefix and index == last and part.startswith(segment)
+    return True
+
+
+def _wrapping_fits(rule: Rule, wrap_ttl_ns: int) -> bool:
+    lowest, highest = rule.min_wrapping_ttl_ns, rule.max_wrapping_ttl_ns
+    if not lowest and not highest:
+        return True
+    if lowest and highest and highest < lowest:
+        return False
+    if not wrap_ttl_ns:
+        return False
+    return wrap_ttl_ns >= lowest and (not highest or wrap_ttl_ns <= highest)
+
+
+def _parameters_fit(rule: Rule, data: Mapping[str, Any]) -> bool:
+    if any(name not in data for name in rule.required):
+        return False
+    if not data:
+        return True
+    if rule.denied and _any_denied(rule.denied, data):
+        return False
+    return not rule.allowed or _all_allowed(rule.allowed, data)
+
+
+def _any_denied(denied: Mapping[str, Sequence[Any]], data: Mapping[str, Any]) -> bool:
+    if "*" in denied:
+        return True
+    for name, value in data.items():
+        values = denied.get(name.lower())
+        if values is not None and _listed(value, values):
+            return True
+    return False
+
+
+def _all_allowed(allowed: Mapping[str, Sequence[Any]], data: Mapping[str, Any]) -> bool:
+    any_name = "*" in allowed
+    for name, value in data.items():
+        values = allowed.get(name.lower())
+        if values is None:
+            if not any_name:
+                return False
+        elif not _listed(value, values):
+            return False
+    return True
+
+
+def _listed(value: Any, values: Sequence[Any]) -> bool:
+    if not values:
+        return True
+    return any(_same(value, item) for item in values)
+
+
+def _same(value: Any, pattern: Any) -> bool:
+    if isinstance(value, str) and isinstance(pattern, str):
+        return glob_matches(pattern, value)
+    return type(value) is type(pattern) and bool(value == pattern)
+
+
+def glob_matches(pattern: str, text: str) -> bool:
+    """``*`` at the beginning and at the end of ``pattern`` stands for anything."""
+    starts, ends = pattern.startswith("*"), pattern.endswith("*")
+    if pattern == "*":
+        return True
+    if starts and ends:
+        return pattern[1:-1] in text
+    if starts:
+        return text.endswith(pattern[1:])
+    if ends:
+        return text.startswith(pattern[:-1])
+    return pattern == text

@@ -1,0 +1,164 @@
+"""Policy text to rules.
+
+What lives here: the grammar of ACL policies over HCL or JSON. Pure. Source: ``vault-api.md`` 3.1.
+Invariants: two stanzas of one path stay two rules (a deny is never overwritten by a later read);
+an unknown key or capability is an error, never ignored.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from zvault.base.gotime import SECOND_NS, parse_duration
+from zvault.engine.policy import template
+from zvault.engine.policy.model import CAPABILITY_NAMES, Capability, ParameterLists, Policy, Rule
+from zvault.hcl.errors import HclError
+from zvault.hcl.parser import parse
+from zvault.hcl.values import Object, Stanza, Value
+
+_TOP_KEYS = ("path", "name")
+_STANZA_KEYS = (
+    "comment",
+    "policy",
+    "capabilities",
+    "allowed_parameters",
+    "denied_parameters",
+    "required_parameters",
+    "min_wrapping_ttl",
+    "max_wrapping_ttl",
+    "mfa_methods",
+    "control_group",
+    "subscribe_event_types",
+)
+_OPENBAO_NAMES = {**CAPABILITY_NAMES, "scan": Capability.SCAN}
+_READ = Capability.READ | Capability.LIST
+_WRITE = _READ | Capability.CREATE | Capability.UPDATE | Capability.DELETE
+_OLD_WORDS = {
+    "deny": Capability.DENY,
+    "read": _READ,
+    "write": _WRITE,
+    "sudo": _WRITE | Capability.SUDO,
+}
+
+
+class PolicySyntaxError(ValueError):
+    """The text is no policy; the message says where and why."""
+
+
+def parse_policy(name: str, text: str, *, family: str = "vault") -> Policy:
+    """The policy of its text. ``scan`` is a capability of OpenBao. Raises PolicySyntaxError."""
+    try:
+        document = parse(text)
+        _check_keys(document, _TOP_KEYS)
+        known = CAPABILITY_NAMES if family == "vault" else _OPENBAO_NAMES
+        rules = tuple(_rule(stanza, known) for stanza in document.stanzas("path"))
+    except HclError as error:
+        raise PolicySyntaxError(error.message) from None
+    templated = any(template.is_templated(rule.path) for rule in rules)
+    return Policy(name, rules, templated)
+
+
+def _check_keys(item: Object, known: Iterable[str], where: str = "") -> None:
+    unknown = [key for key in item.keys() if key not in known]  # noqa: SIM118 - not a dict
+    if not unknown:
+        return
+    lines = {key: item.find(key)[0].line for key in unknown}
+    listed = "".join(f'\t* {where}invalid key "{key}" on line {lines[key]}\n' for key in unknown)
+    count = f"{len(unknown)} error{'s' if len(unknown) > 1 else ''} occurred"
+    raise PolicySyntaxError(f"{count}:\n{listed}\n")
+
+
+def _rule(stanza: Stanza, known: Mapping[str, Capability]) -> Rule:
+    path = stanza.label.removeprefix("/")
+    where = f'path "{stanza.label}": '
+    body = stanza.body
+    _check_keys(body, _STANZA_KEYS, where)
+    if "+*" in path:
+        raise PolicySyntaxError(f"{where}invalid use of wildcards ('+*' is forbidden)")
+    try:
+        template.check(path)
+    except ValueError as error:
+        raise PolicySyntaxError(f"{where}{error}") from None
+    capabilities = _capabilities(body, where, known)
+    if capabilities & Capability.DENY:
+        return Rule(path, Capability.DENY)
+    shortest = _ttl(body, "min_wrapping_ttl", where)
+    longest = _ttl(body, "max_wrapping_ttl", where)
+    if shortest and longest and longest < shortest:
+        raise PolicySyntaxError(f"{where}max_wrapping_ttl cannot be less than min_wrapping_ttl")
+    return Rule(
+        path=path,
+        capabilities=capabilities,
+        allowed=_parameters(body, "allowed_parameters", where),
+        denied=_parameters(body, "denied_parameters", where),
+        required=tuple(word.lower() for word in _words(body, "required_parameters", where)),
+        min_wrapping_ttl_ns=shortest,
+        max_wrapping_ttl_ns=longest,
+    )
+
+
+def _capabilities(body: Object, where: str, known: Mapping[str, Capability]) -> int:
+    found = Capability.NONE
+    old = body.last("policy")
+    if old is not None:
+        if not isinstance(old.value, str) or old.value not in _OLD_WORDS:
+            raise PolicySyntaxError(f'{where}invalid policy "{_shown(old.value)}"')
+        found |= _OLD_WORDS[old.value]
+    for word in _words(body, "capabilities", where):
+        if word not in known:
+            raise PolicySyntaxError(f'{where}invalid capability "{word}"')
+        found |= known[word]
+    return found.value
+
+
+def _words(body: Object, key: str, where: str) -> list[str]:
+    item = body.last(key)
+    if item is None or item.value is None:
+        return []
+    values = item.value if isinstance(item.value, tuple) else (item.value,)
+    if not all(isinstance(value, str) for value in values):
+        raise PolicySyntaxError(f"{where}{key} must be a list of strings")
+    return [str(value) for value in values]
+
+
+def _parameters(body: Object, key: str, where: str) -> ParameterLists:
+    result: dict[str, tuple[Any, ...]] = {}
+    for block in body.blocks(key):
+        for item in block.items:
+            values = item.value
+            if values is None:
+                values = ()
+            if item.labels or not isinstance(values, tuple):
+                raise PolicySyntaxError(f"{where}{key}: every parameter needs a list of values")
+            result[item.key.lower()] = tuple(_plain(value) for value in values)
+    return result
+
+
+def _plain(value: Value) -> Any:
+    if isinstance(value, Object):
+        return value.to_python()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _ttl(body: Object, key: str, where: str) -> int:
+    item = body.last(key)
+    if item is None or item.value is None:
+        return 0
+    value = item.value
+    if isinstance(value, int) and not isinstance(value, bool):
+        result = value * SECOND_NS
+    elif isinstance(value, str):
+        try:
+            result = parse_duration(value)
+        except ValueError:
+            raise PolicySyntaxError(f"{where}{key} is no duration") from None
+    else:
+        raise PolicySyntaxError(f"{where}{key} is no duration")
+    if result < 0:
+        raise PolicySyntaxError(f"{where}{key} cannot be negative")
+    return result
+
+
+def _shown(value: Value) -> str:
+    return value if isinstance(value, str) else type(value).__name__

@@ -1,0 +1,122 @@
+"""``{{identity...}}`` in the path of a policy.
+
+What lives here: syntax check and substitution. Pure. Source: ``vault-api.md`` 3.4.
+Invariant: a path whose template cannot be resolved grants nothing (the caller drops its rule); a
+substituted value never brings a wildcard of its own, so nobody widens a rule by choosing a name.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_TEMPLATE = re.compile(r"\{\{(.*?)\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateAlias:
+    """An alias of the entity on one mount."""
+
+    id: str
+    name: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    custom_metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateGroup:
+    """A group the entity belongs to."""
+
+    id: str
+    name: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateIdentity:
+    """What templates can ask about."""
+
+    id: str
+    name: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, TemplateAlias] = field(default_factory=dict)
+    """By mount accessor."""
+    groups: tuple[TemplateGroup, ...] = ()
+
+
+def is_templated(path: str) -> bool:
+    """The path holds a template."""
+    return "{{" in path or "}}" in path
+
+
+def check(path: str) -> None:
+    """Raise ValueError when the templates of ``path`` are not well formed."""
+    if path.count("{{") != path.count("}}"):
+        raise ValueError("template opening and closing braces are not balanced")
+    for match in _TEMPLATE.finditer(path):
+        words = match.group(1).strip()
+        if not words:
+            raise ValueError("template is empty")
+        if "{{" in words:
+            raise ValueError("template in a template")
+        if not words.startswith(("identity.entity.", "identity.groups.")):
+            raise ValueError(f"template {words!r} names no known identity value")
+
+
+def resolve(path: str, identity: TemplateIdentity | None) -> str | None:
+    """``path`` with every template replaced, or None when one cannot be."""
+    if identity is None:
+        return None
+    parts, position = [], 0
+    for match in _TEMPLATE.finditer(path):
+        value = _value(match.group(1).strip(), identity)
+        if not value or "*" in value or "+" in value:
+            return None
+        parts += [path[position : match.start()], value]
+        position = match.end()
+    return "".join([*parts, path[position:]])
+
+
+def _value(words: str, identity: TemplateIdentity) -> str | None:
+    if words.startswith("identity.entity."):
+        return _entity_value(words.removeprefix("identity.entity."), identity)
+    rest = words.removeprefix("identity.groups.")
+    kind, _, rest = rest.partition(".")
+    for group in identity.groups if kind in ("ids", "names") else ():
+        key = group.id if kind == "ids" else group.name
+        if rest.startswith(key + "."):
+            return _group_value(rest[len(key) + 1 :], kind, group)
+    return None
+
+
+def _entity_value(words: str, identity: TemplateIdentity) -> str | None:
+    if words == "id":
+        return identity.id
+    if words == "name":
+        return identity.name
+    if words.startswith("metadata."):
+        return identity.metadata.get(words.removeprefix("metadata."))
+    if not words.startswith("aliases."):
+        return None
+    accessor, _, rest = words.removeprefix("aliases.").partition(".")
+    alias = identity.aliases.get(accessor)
+    if alias is None:
+        return None
+    if rest == "id":
+        return alias.id
+    if rest == "name":
+        return alias.name
+    if rest.startswith("custom_metadata."):
+        return alias.custom_metadata.get(rest.removeprefix("custom_metadata."))
+    if rest.startswith("metadata."):
+        return alias.metadata.get(rest.removeprefix("metadata."))
+    return None
+
+
+def _group_value(words: str, kind: str, group: TemplateGroup) -> str | None:
+    if words == "name" and kind == "ids":
+        return group.name
+    if words == "id" and kind == "names":
+        return group.id
+    if words.startswith("metadata."):
+        return group.metadata.get(words.removeprefix("metadata."))
+    return None

@@ -1,0 +1,43 @@
+"""What the built-in backends (sys, token, identity) are given instead of a view alone.
+
+What lives here: one frozen bundle. What never does: storage, the barrier, the core.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from zvault.base.clock import Clock
+from zvault.base.ids import RandomBytes
+from zvault.engine.audit.devices import AuditDevices
+from zvault.engine.expiration import Expiration
+from zvault.engine.identity import IdentityStore
+from zvault.engine.leases import LeaseBook
+from zvault.engine.metrics import Metrics
+from zvault.engine.mount_service import MountService
+from zvault.engine.policies import PolicyStore
+from zvault.engine.sessions import Sessions
+from zvault.engine.settings import CoreSettings
+from zvault.engine.token_service import TokenService
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of an unsealed store that serve requests about themselves."""
+
+    mounts: MountService
+    policies: PolicyStore
+    identity: IdentityStore
+    tokens: TokenService
+    sessions: Sessions
+    leases: LeaseBook
+    expiration: Expiration
+    audit: AuditDevices
+    metrics: Metrics
+    settings: CoreSettings
+    clock: Clock
+    random_bytes: RandomBytes
+    family: str
+    key_status: Callable[[], tuple[int, int, int]]
+    """Term, install time in ns, encryptions of the active data key."""
+    rotate: Callable[[], Awaitable[int]]
+    """Add a data key; returns its term."""

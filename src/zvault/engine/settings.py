@@ -1,0 +1,22 @@
+"""What an engine is told when it is made. Durations are nanoseconds."""
+
+from dataclasses import dataclass
+
+from zvault.base.gotime import SECOND_NS
+
+DEFAULT_TTL_NS = 768 * 3600 * SECOND_NS
+"""Vault's system default for both lease limits: 32 days."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """``family`` and ``cluster_name`` only count for a store that this engine initialises."""
+
+    default_lease_ttl_ns: int = DEFAULT_TTL_NS
+    max_lease_ttl_ns: int = DEFAULT_TTL_NS
+    version: str = "1.16.3"
+    """The Vault version clients are told: a plain 1.16.x (``vault-api.md`` 0.2)."""
+    storage_type: str = "file"
+    family: str = "vault"
+    cluster_name: str = ""
+    build_date: str = ""

@@ -1,0 +1,349 @@
+"""An unsealed store: everything that needs the barrier.
+
+What lives here: the parts of a running engine put together in the order in which each needs the
+one before, and their end. Exists only between unseal and seal; there is no flag. What never does:
+the barrier opened (``core.py``), a request's way (``pipeline.py``).
+Invariant: a step that fails takes down what was started before it and is named.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zvault.barrier.barrier import Barrier
+from zvault.barrier.view import View
+from zvault.base.clock import Clock
+from zvault.base.errors import ZvaultError
+from zvault.base.ids import RandomBytes, new_uuid
+from zvault.engine.api import Auth, Backend, MountContext
+from zvault.engine.audit.broker import AuditBroker
+from zvault.engine.audit.devices import AuditDevices
+from zvault.engine.backends import registry
+from zvault.engine.backends.cubbyhole import Cubbyhole
+from zvault.engine.backends.identity import IdentityBackend
+from zvault.engine.backends.system.backend import SystemBackend
+from zvault.engine.backends.token import TokenBackend
+from zvault.engine.errors import InternalEngineError
+from zvault.engine.expiration import Expiration
+from zvault.engine.identity import IdentityStore
+from zvault.engine.initialize import CLUSTER_KEY, cluster_info
+from zvault.engine.leases import LeaseBook
+from zvault.engine.locks import KeyLocks
+from zvault.engine.login import LoginService
+from zvault.engine.metrics import Metrics
+from zvault.engine.mount_service import Maker, MountService
+from zvault.engine.mounted import Mounted, prefix_of
+from zvault.engine.pipeline import Pipeline
+from zvault.engine.policies import PolicyStore
+from zvault.engine.services import Services
+from zvault.engine.sessions import Sessions
+from zvault.engine.settings import CoreSettings
+from zvault.engine.token_service import TokenService
+from zvault.engine.token_store import TokenStore, load_salt
+from zvault.records import gojson
+from zvault.records.mounts import MOUNTS, MountEntry
+from zvault.records.policies import PREFIX as POLICY_PREFIX
+from zvault.records.ssc import HEADER_KEY_PATH
+from zvault.records.tokens import TokenEntry
+from zvault.storage.api import Put
+
+TICK_SECONDS = 1.0
+COUNT_SECONDS = 300.0
+"""How often the number of encryptions is written down, as in Vault."""
+
+_log = logging.getLogger(__name__)
+
+
+class PostUnsealError(InternalEngineError):
+    """The keys opened the store, a later step failed, and the store is sealed again."""
+
+    code = "post-unseal"
+
+    def __init__(self, step: str, cause: str) -> None:
+        super().__init__(f"unseal failed at {step}, the store is sealed again: {cause}")
+        self.step = step
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Who this store says it is."""
+
+    name: str
+    id: str
+
+
+class Unsealed:
+    """Made by ``open_unsealed``."""
+
+    def __init__(
+        self,
+        barrier: Barrier,
+        settings: CoreSettings,
+        *,
+        clock: Clock,
+        random_bytes: RandomBytes,
+        metrics: Metrics,
+    ) -> None:
+        self.barrier = barrier
+        self.settings = settings
+        self.clock = clock
+        self.random_bytes = random_bytes
+        self.metrics = metrics
+        self.cluster = Cluster("", "")
+        self.inside = 0
+        self._left: asyncio.Event | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._undo: list[Callable[[], object]] = []
+        self.locks = KeyLocks()
+        self.audit = AuditBroker(clock, metrics, self._audit_failed)
+        self.policies = PolicyStore(View(barrier, POLICY_PREFIX), barrier.family)
+        self.mounts = MountService(
+            barrier, settings, clock=clock, random_bytes=random_bytes, maker=self._maker
+        )
+
+    async def start(self) -> None:
+        """Bring everything up. Raises PostUnsealError, and has then closed everything again."""
+        steps = (
+            ("cluster information", self._load_cluster),
+            ("the mount tables", self.mounts.load),
+            ("the policies", self.policies.start),
+            ("the identity store", self._load_identity),
+            ("the token store", self._load_tokens),
+            ("the audit devices", self._load_audit),
+            ("the mounts", self.mounts.start_all),
+        )
+        for name, act in steps:
+            try:
+                await act()
+            except BaseException as error:
+                await self.close()
+                if isinstance(error, ZvaultError):
+                    raise PostUnsealError(name, error.message) from error
+                raise
+        self.mounts.before_unmount = self._before_unmount
+        self._tasks = [
+            asyncio.create_task(self._load_leases()),
+            asyncio.create_task(self._housekeeping()),
+        ]
+
+    async def _load_cluster(self) -> None:
+        content = await self.barrier.get(CLUSTER_KEY)
+        if content is None:
+            put = cluster_info(self.settings.cluster_name, self.random_bytes)
+            await self.barrier.apply([put])
+            content = put.value
+        body = gojson.loads_object(content)
+        self.cluster = Cluster(str(body.get("name", "")), str(body.get("id", "")))
+        self.metrics.cluster = self.cluster.name
+
+    async def _load_identity(self) -> None:
+        entry = next(e for e in self.mounts.entries(MOUNTS) if e.type == "identity")
+        self.identity = IdentityStore(
+            View(self.barrier, entry.view_prefix),
+            clock=self.clock,
+            random_bytes=self.random_bytes,
+            on_change=self.policies.forget_identities,
+        )
+        await self.identity.load()
+
+    async def _load_tokens(self) -> None:
+        salt = await load_salt(self.barrier, self.random_bytes)
+        self.leases = LeaseBook(self.barrier, salt)
+        store = TokenStore(
+            self.barrier,
+            salt=salt,
+            header_key=await self._header_key(),
+            cubbyhole_uuid=self.mounts.cubbyhole_uuid(),
+            leases=self.leases,
+            random_bytes=self.random_bytes,
+        )
+        self.sessions = Sessions(
+            store,
+            self.leases,
+            self.policies,
+            self.identity,
+            self.locks,
+            self.clock,
+            self._leaseless,
+        )
+        self.tokens = TokenService(
+            self.barrier,
+            store,
+            self.sessions,
+            self.leases,
+            self.locks,
+            self.clock,
+            limits=self._limits,
+            renew_hook=self._renew,
+            sweep_cubbyhole=self._sweep_cubbyhole,
+        )
+        self.expiration = Expiration(self.leases, self.tokens, self.clock, self.metrics)
+        logins = LoginService(self.mounts, self.identity, self.tokens, self.clock)
+        self.pipeline = Pipeline(
+            self.mounts.router,
+            self.sessions,
+            self.tokens,
+            logins,
+            self.audit,
+            self.metrics,
+            self.clock,
+        )
+
+    async def _header_key(self) -> bytes:
+        key = await self.barrier.get(HEADER_KEY_PATH)
+        if key is None:
+            key = new_uuid(self.random_bytes).encode()
+            await self.barrier.apply([Put(HEADER_KEY_PATH, key)])
+        return key
+
+    async def _load_audit(self) -> None:
+        self.audit_devices = AuditDevices(
+            self.barrier,
+            self.audit,
+            clock=self.clock,
+            random_bytes=self.random_bytes,
+            builtin_version=self.settings.version,
+        )
+        for error in await self.audit_devices.start():
+            _log.error("%s", error.message)
+
+    def _maker(self, entry: MountEntry) -> Maker:
+        """Backends that need more than a view are made here, all others by the registry."""
+        special: dict[str, Callable[[Services], Backend]] = {
+            "system": SystemBackend,
+            "token": TokenBackend,
+            "identity": IdentityBackend,
+        }
+        make = special.get(entry.type)
+        if make is None:
+            return registry.maker_for(entry)
+
+        def made(_: MountContext) -> Backend:
+            return make(self._services())
+
+        return made
+
+    def _services(self) -> Services:
+        return Services(
+            mounts=self.mounts,
+            policies=self.policies,
+            identity=self.identity,
+            tokens=self.tokens,
+            sessions=self.sessions,
+            leases=self.leases,
+            expiration=self.expiration,
+            audit=self.audit_devices,
+            metrics=self.metrics,
+            settings=self.settings,
+            clock=self.clock,
+            random_bytes=self.random_bytes,
+            family=self.barrier.family,
+            key_status=self._key_status,
+            rotate=self.barrier.rotate,
+        )
+
+    def _key_status(self) -> tuple[int, int, int]:
+        """Term, install time, encryptions of the active key."""
+        active = self.barrier.keyring.active
+        count = active.encryptions + self.barrier.unpersisted_encryptions
+        return active.term, active.install_time_ns, count
+
+    def _limits(self, path: str) -> tuple[int, int]:
+        found = self.mounts.router.find(path)
+        prefix = "" if found is None else found[0]
+        return self.mounts.default_ttl_ns(prefix), self.mounts.max_ttl_ns(prefix)
+
+    async def _renew(self, path: str, auth: Auth) -> Auth:
+        found = self.mounts.router.find(path)
+        if found is None:
+            raise InternalEngineError("1 error occurred:\n\t* the token's auth mount is gone\n\n")
+        return await found[1].backend.renew(auth)
+
+    async def _sweep_cubbyhole(self, cubbyhole_id: str) -> None:
+        for _, mounted in self.mounts.router.items():
+            if isinstance(mounted.backend, Cubbyhole):
+                await mounted.backend.revoke(cubbyhole_id)
+
+    async def _before_unmount(self, mounted: Mounted) -> None:
+        """Tokens that an auth mount has issued go with it; so do its aliases."""
+        prefix = prefix_of(mounted.entry)
+        await self.expiration.revoke_prefix(prefix)
+        if prefix.startswith("auth/"):
+            await self.identity.forget_mount(mounted.entry.accessor)
+
+    def _leaseless(self, entry: TokenEntry) -> None:
+        """A token without a lease is dead; take it away when the request is through."""
+        _log.warning("a token made at %s has no lease and is removed", entry.path)
+        self._tasks.append(asyncio.get_running_loop().create_task(self._remove(entry.id)))
+
+    async def _remove(self, inner: str) -> None:
+        try:
+            await self.tokens.revoke_tree(inner)
+        except ZvaultError as error:
+            _log.error("a token without lease could not be removed: %s", error.message)
+
+    def _audit_failed(self, path: str, error: Exception) -> None:
+        _log.error("audit device %s: %s", path, error)
+
+    async def _load_leases(self) -> None:
+        try:
+            report = await self.leases.load()
+            _log.info("%d leases loaded, %d unreadable", report.leases, len(report.unreadable))
+        except ZvaultError as error:
+            _log.error("loading the leases stopped: %s", error.message)
+
+    async def _housekeeping(self) -> None:
+        """Expire what is due; now and then write down how often the key was used."""
+        counted_at = self.clock.monotonic()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._tasks = [task for task in self._tasks if not task.done()]
+            try:
+                await self.expiration.tick()
+                if self.clock.monotonic() - counted_at >= COUNT_SECONDS:
+                    counted_at = self.clock.monotonic()
+                    await self.barrier.persist_encryption_count()
+            except ZvaultError as error:
+                _log.error("housekeeping failed and goes on: %s", error.message)
+
+    async def settled(self) -> None:
+        """Wait until the leases are loaded (tests, and operators that want a quiet server)."""
+        if self._tasks:
+            await asyncio.shield(self._tasks[0])
+
+    def leave(self) -> None:
+        """One request is done."""
+        self.inside -= 1
+        if not self.inside and self._left is not None:
+            self._left.set()
+
+    async def close(self) -> None:
+        """Wait for the last request, stop everything. Never raises what a part raises."""
+        if self.inside:
+            self._left = asyncio.Event()
+            await self._left.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await self.mounts.stop_all()
+        with contextlib.suppress(ZvaultError):
+            await self.barrier.persist_encryption_count()
+        if hasattr(self, "audit_devices"):
+            await self.audit_devices.stop()
+
+
+async def open_unsealed(
+    barrier: Barrier,
+    settings: CoreSettings,
+    *,
+    clock: Clock,
+    random_bytes: RandomBytes,
+    metrics: Metrics,
+) -> Unsealed:
+    """The running store. Raises PostUnsealError."""
+    unsealed = Unsealed(barrier, settings, clock=clock, random_bytes=random_bytes, metrics=metrics)
+    await unsealed.start()
+    return unsealed

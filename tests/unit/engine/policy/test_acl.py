@@ -1,0 +1,198 @@
+"""Decisions of the ACL, one law a test."""
+
+from typing import Any
+
+import pytest
+
+from zvault.base.gotime import SECOND_NS
+from zvault.engine.api import Operation
+from zvault.engine.policy.acl import Acl, glob_matches
+from zvault.engine.policy.model import Capability, Policy, Rule
+
+READ, LIST, UPDATE = Capability.READ, Capability.LIST, Capability.UPDATE
+
+
+def acl(*rules: Rule) -> Acl:
+    return Acl([Policy("p", rules)])
+
+
+def allowed(
+    subject: Acl, operation: Operation, path: str, wrap_ns: int = 0, **data: Any
+) -> bool:
+    return subject.decide(operation, path, data, wrap_ns).allowed
+
+
+def test_no_rule_no_right() -> None:
+    assert not allowed(acl(), Operation.READ, "a")
+
+
+def test_root_may_everything_and_help_is_free() -> None:
+    assert Acl([], is_root=True).decide(Operation.DELETE, "x", {}).sudo
+    assert allowed(acl(), Operation.HELP, "anything")
+
+
+def test_the_exact_rule_beats_every_wildcard_even_when_it_grants_less() -> None:
+    subject = acl(Rule("a/*", READ | UPDATE), Rule("a/b", READ), Rule("a/+", UPDATE))
+    assert allowed(subject, Operation.READ, "a/b")
+    assert not allowed(subject, Operation.UPDATE, "a/b")
+
+
+def test_a_prefix_reaches_below_and_not_the_path_itself() -> None:
+    subject = acl(Rule("foo/*", READ))
+    assert allowed(subject, Operation.READ, "foo/")
+    assert allowed(subject, Operation.READ, "foo/x/y")
+    assert not allowed(subject, Operation.READ, "foo")
+    assert not allowed(subject, Operation.READ, "foobar")
+
+
+def test_the_longest_prefix_wins() -> None:
+    subject = acl(Rule("*", READ), Rule("a/*", UPDATE), Rule("a/b/*", LIST))
+    assert not allowed(subject, Operation.READ, "a/b/c")
+    assert allowed(subject, Operation.LIST, "a/b/c/")
+    assert allowed(subject, Operation.UPDATE, "a/x")
+    assert allowed(subject, Operation.READ, "z")
+
+
+def test_plus_stands_for_one_segment() -> None:
+    subject = acl(Rule("a/+/c", READ))
+    assert allowed(subject, Operation.READ, "a/x/c")
+    assert not allowed(subject, Operation.READ, "a/x/y/c")
+    assert not allowed(subject, Operation.READ, "a/c")
+
+
+def test_plus_in_a_word_is_a_letter() -> None:
+    subject = acl(Rule("a/b+c", READ))
+    assert allowed(subject, Operation.READ, "a/b+c")
+    assert not allowed(subject, Operation.READ, "a/bxc")
+
+
+def test_plus_with_star_needs_at_least_its_segments() -> None:
+    subject = acl(Rule("a/+/c*", READ))
+    assert allowed(subject, Operation.READ, "a/x/c")
+    assert allowed(subject, Operation.READ, "a/x/cat/more")
+    assert not allowed(subject, Operation.READ, "a/x")
+
+
+def test_the_later_wildcard_wins() -> None:
+    subject = acl(Rule("a/+/c", READ), Rule("a/b/*", UPDATE))
+    assert not allowed(subject, Operation.READ, "a/b/c")
+    assert allowed(subject, Operation.UPDATE, "a/b/c")
+
+
+def test_without_star_beats_with_star_at_the_same_place() -> None:
+    subject = acl(Rule("a/+/c", READ), Rule("a/+/*", UPDATE))
+    assert allowed(subject, Operation.READ, "a/b/c")
+    assert not allowed(subject, Operation.UPDATE, "a/b/c")
+
+
+def test_list_falls_back_to_the_exact_rule_without_slash_only() -> None:
+    assert allowed(acl(Rule("a/b", LIST)), Operation.LIST, "a/b/")
+    assert not allowed(acl(Rule("a/+", LIST)), Operation.LIST, "a/b/")
+    assert not allowed(acl(Rule("a/b", READ)), Operation.READ, "a/b/")
+
+
+def test_rules_of_the_same_text_add_up_and_deny_clears_all() -> None:
+    two = acl(Rule("a", READ), Rule("a", UPDATE))
+    assert allowed(two, Operation.READ, "a")
+    assert allowed(two, Operation.UPDATE, "a")
+    three = acl(Rule("a", READ), Rule("a", Capability.DENY), Rule("a", UPDATE))
+    assert three.capabilities("a") == ["deny"]
+
+
+def test_a_deny_of_another_text_only_counts_where_it_is_chosen() -> None:
+    subject = acl(Rule("a/*", Capability.DENY), Rule("a/b", READ))
+    assert allowed(subject, Operation.READ, "a/b")
+    assert not allowed(subject, Operation.READ, "a/c")
+
+
+def test_the_deciding_policies_are_named() -> None:
+    subject = Acl([Policy("one", (Rule("a", READ),)), Policy("two", (Rule("a", UPDATE),))])
+    assert subject.decide(Operation.READ, "a", {}).policies == ("one",)
+
+
+def test_sudo_is_seen_on_the_chosen_rule() -> None:
+    subject = acl(Rule("sys/*", READ | Capability.SUDO), Rule("sys/x", READ))
+    assert subject.decide(Operation.READ, "sys/y", {}).sudo
+    assert not subject.decide(Operation.READ, "sys/x", {}).sudo
+
+
+def test_required_parameters_must_be_there_even_without_data() -> None:
+    subject = acl(Rule("a", UPDATE, required=("name",)))
+    assert not allowed(subject, Operation.UPDATE, "a")
+    assert allowed(subject, Operation.UPDATE, "a", name=1)
+
+
+def test_denied_parameters() -> None:
+    subject = acl(Rule("a", UPDATE, denied={"x": (), "y": ("bad*", 3)}))
+    assert allowed(subject, Operation.UPDATE, "a", z=1)
+    assert not allowed(subject, Operation.UPDATE, "a", X=1)
+    assert not allowed(subject, Operation.UPDATE, "a", y="badly")
+    assert not allowed(subject, Operation.UPDATE, "a", y=3)
+    assert allowed(subject, Operation.UPDATE, "a", y="good")
+    assert allowed(subject, Operation.UPDATE, "a", y=True)
+    everything = acl(Rule("a", UPDATE, denied={"*": ()}))
+    assert allowed(everything, Operation.UPDATE, "a")
+    assert not allowed(everything, Operation.UPDATE, "a", q=1)
+
+
+def test_allowed_parameters() -> None:
+    subject = acl(Rule("a", UPDATE, allowed={"x": (), "y": ("1", 2)}))
+    assert allowed(subject, Operation.UPDATE, "a")
+    assert allowed(subject, Operation.UPDATE, "a", X="anything", y=2)
+    assert not allowed(subject, Operation.UPDATE, "a", y=3)
+    assert not allowed(subject, Operation.UPDATE, "a", z=1)
+    open_names = acl(Rule("a", UPDATE, allowed={"*": (), "y": ("1",)}))
+    assert allowed(open_names, Operation.UPDATE, "a", z=1)
+    assert not allowed(open_names, Operation.UPDATE, "a", y="2")
+
+
+def test_true_is_not_one() -> None:
+    subject = acl(Rule("a", UPDATE, allowed={"x": (True,)}))
+    assert allowed(subject, Operation.UPDATE, "a", x=True)
+    assert not allowed(subject, Operation.UPDATE, "a", x=1)
+
+
+def test_parameters_do_not_bind_list_and_delete() -> None:
+    subject = acl(Rule("a", LIST | Capability.DELETE, required=("x",)))
+    assert allowed(subject, Operation.DELETE, "a")
+    assert allowed(subject, Operation.LIST, "a/")
+
+
+def test_wrapping_bounds_refuse_a_request_that_does_not_wrap() -> None:
+    subject = acl(
+        Rule("a", READ, min_wrapping_ttl_ns=10 * SECOND_NS, max_wrapping_ttl_ns=60 * SECOND_NS)
+    )
+    assert not allowed(subject, Operation.READ, "a")
+    assert allowed(subject, Operation.READ, "a", 30 * SECOND_NS)
+    assert not allowed(subject, Operation.READ, "a", 5 * SECOND_NS)
+    assert not allowed(subject, Operation.READ, "a", 61 * SECOND_NS)
+
+
+def test_smaller_wrapping_bounds_win_a_merge() -> None:
+    subject = acl(
+        Rule("a", READ, max_wrapping_ttl_ns=60 * SECOND_NS),
+        Rule("a", READ, max_wrapping_ttl_ns=20 * SECOND_NS),
+    )
+    assert not allowed(subject, Operation.READ, "a", 30 * SECOND_NS)
+
+
+def test_an_empty_value_list_overrides_in_a_merge() -> None:
+    subject = acl(Rule("a", UPDATE, allowed={"x": ("1",)}), Rule("a", UPDATE, allowed={"x": ()}))
+    assert allowed(subject, Operation.UPDATE, "a", x="other")
+
+
+def test_reaches_asks_for_any_right_at_or_below() -> None:
+    subject = acl(Rule("kv/data/x", READ), Rule("+/meta/y", LIST), Rule("no/*", Capability.DENY))
+    assert subject.reaches("kv/")
+    assert subject.reaches("anything/")
+    assert not acl(Rule("no/*", Capability.DENY)).reaches("no/")
+    assert acl(Rule("k*", READ)).reaches("kv/")
+    assert not acl(Rule("kv", READ)).reaches("kv/")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "expected"),
+    [("*", "", True), ("a*", "ab", True), ("*b", "ab", True), ("*b*", "abc", True), ("a", "b", False)],
+)
+def test_globs(pattern: str, text: str, expected: bool) -> None:
+    assert glob_matches(pattern, text) is expected
