@@ -1,0 +1,140 @@
+"""A login by role_id and secret_id.
+
+What lives here: the decision and its one side effect, taking a use off a counted secret id. What
+never does: tokens (the core makes them from the Auth given back).
+Invariants: a counted use is taken, durably, before the login is granted and before the source
+address is looked at; a secret id with one use left logs in once, whoever asks at the same time; an
+unknown role and a wrong secret id are told apart by nothing.
+Source: ``docs/api/approle.md``.
+"""
+
+import hmac
+from dataclasses import replace
+
+from zvault.base.gotime import ZERO_NS
+from zvault.engine.api import Auth, MountContext, Request
+from zvault.engine.backends.approle_cidrs import admits, is_subset
+from zvault.engine.backends.approle_roles import TOKEN_TYPE_NAMES
+from zvault.engine.backends.approle_store import AppRoleStore
+from zvault.engine.errors import InternalEngineError, InvalidRequestError
+from zvault.engine.fields import FieldKind
+from zvault.engine.framework import Field, FieldData
+from zvault.records.approle import MAX_HMAC_INPUT_BYTES, RoleEntry, SecretIdEntry
+
+LOGIN_FIELDS = {
+    "role_id": Field(FieldKind.STRING, ""),
+    "secret_id": Field(FieldKind.STRING, ""),
+}
+INVALID = "invalid role or secret ID"
+
+
+async def log_in(context: MountContext, store: AppRoleStore, request: Request) -> Auth:
+    """What the login grants. Raises InvalidRequestError, RecordError, StorageError."""
+    data = FieldData(LOGIN_FIELDS, request.data)
+    role_id, secret_id = data["role_id"].strip(), data["secret_id"].strip()
+    if not role_id:
+        raise InvalidRequestError("missing role_id")
+    name = await store.name_of(role_id)
+    role = await store.role(name) if name is not None else None
+    if name is None or role is None or not _same(role.role_id, role_id):
+        raise InvalidRequestError(INVALID)
+    entry = None
+    if role.bind_secret_id:
+        if not secret_id:
+            raise InvalidRequestError("missing secret_id")
+        entry = await _use(context, store, name, role, secret_id)
+        _check_entry_blocks(role, entry, request.remote_address)
+    if not admits(role.secret_id_bound_cidrs, request.remote_address):
+        raise InvalidRequestError(
+            f'source address "{request.remote_address}" unauthorized by CIDR restrictions on the '
+            "role"
+        )
+    return granted(role, name, entry)
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+async def _use(
+    context: MountContext, store: AppRoleStore, name: str, role: RoleEntry, secret_id: str
+) -> SecretIdEntry:
+    """The secret id's entry after a use was taken off it, durably."""
+    if len(secret_id.encode("utf-8", "surrogatepass")) > MAX_HMAC_INPUT_BYTES:
+        raise InvalidRequestError(INVALID)
+    key = role.secret_id_key(name, secret_id)
+    async with store.hold(key):
+        entry = await store.secret_id(key)
+        if entry is None or store.is_deleting(name):
+            raise InvalidRequestError(INVALID)
+        prefix = role.accessor_prefix
+        if not await store.has_accessor(prefix, entry.secret_id_accessor):
+            await store.drop(key)
+            raise InvalidRequestError(INVALID)
+        now = context.clock.now_ns()
+        if is_expired(entry, now) or entry.secret_id_num_uses < 0:
+            await store.delete_secret_id(prefix, key, entry)
+            raise InvalidRequestError(INVALID)
+        uses = entry.secret_id_num_uses
+        if uses == 1:
+            await store.delete_secret_id(prefix, key, entry)
+        elif uses > 1:
+            left = replace(entry, secret_id_num_uses=uses - 1, last_updated_time_ns=now)
+            await store.update_secret_id(key, left)
+    return entry
+
+
+def is_expired(entry: SecretIdEntry, now_ns: int) -> bool:
+    """Its time is over."""
+    return entry.expiration_time_ns != ZERO_NS and entry.expiration_time_ns <= now_ns
+
+
+def _check_entry_blocks(role: RoleEntry, entry: SecretIdEntry, address: str) -> None:
+    if not entry.cidr_list:
+        return
+    if not is_subset(entry.cidr_list, role.secret_id_bound_cidrs):
+        raise InternalEngineError(
+            "1 error occurred:\n\t* failed to verify subset relationship between CIDR blocks on "
+            "the role and CIDR blocks on the secret ID\n\n"
+        )
+    if not admits(entry.cidr_list, address):
+        raise InvalidRequestError(
+            f'source address "{address}" unauthorized through CIDR restrictions on the secret ID'
+        )
+
+
+def granted(role: RoleEntry, name: str, entry: SecretIdEntry | None) -> Auth:
+    """The Auth that a role gives."""
+    metadata = dict(entry.metadata) if entry is not None else {}
+    bound = entry.token_bound_cidrs if entry is not None else ()
+    return Auth(
+        policies=role.token_policies,
+        metadata={**metadata, "role_name": name},
+        internal_data={"role_name": name},
+        alias_name=role.role_id,
+        ttl_ns=role.token_ttl_ns,
+        max_ttl_ns=role.token_max_ttl_ns,
+        period_ns=role.token_period_ns,
+        explicit_max_ttl_ns=role.token_explicit_max_ttl_ns,
+        renewable=True,
+        num_uses=role.token_num_uses,
+        bound_cidrs=bound or role.token_bound_cidrs,
+        token_type=TOKEN_TYPE_NAMES.get(role.token_type, "default"),
+        no_default_policy=role.token_no_default_policy,
+    )
+
+
+async def renewed(store: AppRoleStore, auth: Auth) -> Auth:
+    """What a renewal grants: the role as it is now. Raises InvalidRequestError."""
+    name = auth.internal_data.get("role_name") or auth.metadata.get("role_name")
+    if not isinstance(name, str) or not name:
+        raise InvalidRequestError("failed to fetch role_name during renewal")
+    role = await store.role(name)
+    if role is None:
+        raise InvalidRequestError(f"role {name!r} does not exist during renewal")
+    return replace(
+        auth,
+        ttl_ns=role.token_ttl_ns,
+        max_ttl_ns=role.token_max_ttl_ns,
+        period_ns=role.token_period_ns,
+    )
