@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import orjson
 import typer
 
@@ -26,6 +27,12 @@ def emit(result: dict[str, Any], *, as_json: bool, lines: list[str]) -> None:
         )
     else:
         sys.stdout.write("".join(line + "\n" for line in lines))
+    sys.stdout.flush()
+
+
+def emit_json(text: bytes, *, pretty: bool) -> None:
+    """Print one JSON text; ``pretty`` only spaces it, numbers keep their digits."""
+    sys.stdout.write(msgspec.json.format(text, indent=2 if pretty else 0).decode() + "\n")
     sys.stdout.flush()
 
 

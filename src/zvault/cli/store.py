@@ -1,0 +1,263 @@
+"""``zvault store inspect|verify|read|compare|copy``: stores without a server.
+
+What lives here: parse, call one function, print. What never does: a decision about a store.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zvault.app.stores import opened
+from zvault.base.clock import SystemClock
+from zvault.base.errors import PreconditionError, VerificationError
+from zvault.cli.exits import exit_code
+from zvault.cli.output import emit, emit_json, progress, reporting_errors
+from zvault.cli.store_options import (
+    AllowHttpOption,
+    CredentialsFileOption,
+    EndpointOption,
+    KeyFileOption,
+    ProviderOption,
+    RegionOption,
+    UrlArgument,
+    key_source,
+    s3_access,
+)
+from zvault.cli.store_text import (
+    comparison_json,
+    comparison_lines,
+    copy_json,
+    copy_lines,
+    inspection_lines,
+    verify_lines,
+)
+from zvault.cli.unseal_options import (
+    JsonOption,
+    PasswordFdOption,
+    PasswordFileOption,
+    SharesFileOption,
+)
+from zvault.offline.inspect import inspect_store
+from zvault.offline.open import open_offline
+from zvault.offline.read import read_secret
+from zvault.offline.verify import VerifyProgress, verify_store
+from zvault.storage.compare import compare_stores
+from zvault.storage.copy import Progress, copy_store
+
+app = typer.Typer(no_args_is_help=True, help="Read, prove, compare and copy stores; no server.")
+_TELL_SECONDS = 0.5
+ToEndpointOption = Annotated[
+    str, typer.Option("--to-endpoint", help="S3 endpoint of the second store, when it differs.")
+]
+ToCredentialsOption = Annotated[
+    Path | None,
+    typer.Option("--to-credentials-file", help="S3 credentials of the second store."),
+]
+
+
+@app.command()
+def inspect(
+    url: UrlArgument,
+    endpoint: EndpointOption = "",
+    region: RegionOption = "",
+    provider: ProviderOption = "",
+    credentials_file: CredentialsFileOption = None,
+    allow_http: AllowHttpOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What a store is, as far as it can be seen without its keys."""
+    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
+
+    async def work() -> None:
+        async with opened(url, access) as storage:
+            found = await inspect_store(storage)
+        emit(found.to_json(), as_json=as_json, lines=inspection_lines(found))
+        _finish(found.is_initialized and found.suspicions_count == 0, "there is something odd")
+
+    with reporting_errors(as_json=as_json):
+        asyncio.run(work())
+
+
+@app.command()
+def verify(
+    url: UrlArgument,
+    shares_file: SharesFileOption = None,
+    key_file: KeyFileOption = None,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    endpoint: EndpointOption = "",
+    region: RegionOption = "",
+    provider: ProviderOption = "",
+    credentials_file: CredentialsFileOption = None,
+    allow_http: AllowHttpOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Open every entry, decode what is known, count, and name what does not open or fit."""
+    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
+
+    async def work() -> None:
+        async with opened(url, access) as storage:
+            keys = await key_source(storage, shares_file, key_file, password_file, password_fd)
+            report = await verify_store(storage, keys, _tell_verified())
+        emit(report.to_json(), as_json=as_json, lines=verify_lines(report))
+        _finish(report.ok, report.describe())
+
+    with reporting_errors(as_json=as_json):
+        asyncio.run(work())
+
+
+@app.command()
+def read(
+    url: UrlArgument,
+    path: Annotated[str, typer.Argument(help="MOUNT/PATH, literal: no URL encoding, no data/.")],
+    version: Annotated[int | None, typer.Option("--version", help="KV v2 version.")] = None,
+    shares_file: SharesFileOption = None,
+    key_file: KeyFileOption = None,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    endpoint: EndpointOption = "",
+    region: RegionOption = "",
+    provider: ProviderOption = "",
+    credentials_file: CredentialsFileOption = None,
+    allow_http: AllowHttpOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the data object of one secret; exit 10 when it is absent, deleted or destroyed."""
+    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
+
+    async def work() -> None:
+        async with opened(url, access) as storage:
+            keys = await key_source(storage, shares_file, key_file, password_file, password_fd)
+            store = await open_offline(storage, keys)
+            now_ns = SystemClock().now_ns()
+            secret = await read_secret(store, path, version=version, now_ns=now_ns)
+        if secret.version:
+            progress(f"version {secret.version}, created {secret.created}")
+        emit_json(secret.to_json_text(), pretty=not as_json)
+
+    with reporting_errors(as_json=as_json):
+        asyncio.run(work())
+
+
+@app.command()
+def compare(
+    a: UrlArgument,
+    b: UrlArgument,
+    endpoint: EndpointOption = "",
+    region: RegionOption = "",
+    provider: ProviderOption = "",
+    credentials_file: CredentialsFileOption = None,
+    to_endpoint: ToEndpointOption = "",
+    to_credentials_file: ToCredentialsOption = None,
+    allow_http: AllowHttpOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two stores entry by entry, ciphertext only; exit 4 when they differ."""
+    first = s3_access(endpoint, region, provider, credentials_file, allow_http)
+    second = s3_access(
+        to_endpoint or endpoint,
+        region,
+        provider,
+        to_credentials_file or credentials_file,
+        allow_http,
+    )
+
+    async def work() -> None:
+        async with opened(a, first) as one, opened(b, second) as other:
+            comparison = await compare_stores(one, other)
+            result = comparison_json(comparison, one.url, other.url)
+        emit(result, as_json=as_json, lines=comparison_lines(comparison, a, b))
+        _finish(comparison.equal, "the stores differ")
+
+    with reporting_errors(as_json=as_json):
+        asyncio.run(work())
+
+
+@app.command()
+def copy(
+    source: UrlArgument,
+    destination: UrlArgument,
+    journal: Annotated[
+        Path | None,
+        typer.Option("--journal", help="Where an interrupted copy is remembered."),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="A server writes to the source: prove what was copied.")
+    ] = False,
+    endpoint: EndpointOption = "",
+    region: RegionOption = "",
+    provider: ProviderOption = "",
+    credentials_file: CredentialsFileOption = None,
+    to_endpoint: ToEndpointOption = "",
+    to_credentials_file: ToCredentialsOption = None,
+    allow_http: AllowHttpOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a store into an empty place and prove that both are equal; resumes after a kill."""
+    first = s3_access(endpoint, region, provider, credentials_file, allow_http)
+    second = s3_access(
+        to_endpoint or endpoint,
+        region,
+        provider,
+        to_credentials_file or credentials_file,
+        allow_http,
+    )
+    log = journal or _journal_path(source, destination)
+    is_new = not log.exists()
+
+    async def work() -> None:
+        async with (
+            opened(source, first) as here,
+            opened(destination, second, read_only=False) as there,
+        ):
+            try:
+                report = await copy_store(
+                    here, there, journal=log, on_progress=_tell_copied, source_may_change=live
+                )
+            except PreconditionError:
+                if is_new:  # refused before anything was copied: nothing to resume
+                    log.unlink(missing_ok=True)
+                raise
+        if journal is None:
+            log.unlink(missing_ok=True)
+        emit(copy_json(report), as_json=as_json, lines=copy_lines(report))
+
+    with reporting_errors(as_json=as_json):
+        asyncio.run(work())
+
+
+def _journal_path(source: str, destination: str) -> Path:
+    """One file a pair of stores, in the working directory, so that the same command resumes."""
+    digest = hashlib.sha256(f"{source}\0{destination}".encode()).hexdigest()
+    return Path(f"zvault-copy-{digest[:12]}.journal")
+
+
+def _finish(is_good: bool, sentence: str) -> None:
+    """The report is out; what is left is the exit code."""
+    if not is_good:
+        progress(f"zvault: {sentence}")
+        raise typer.Exit(exit_code(VerificationError(sentence)))
+
+
+def _tell_copied(now: Progress) -> None:
+    progress(
+        f"copied {now.entries} entries, {now.bytes / 1e6:.1f} MB, "
+        f"{now.entries_per_second:.0f} entries/s"
+    )
+
+
+def _tell_verified() -> Callable[[VerifyProgress], None]:
+    """A progress function that speaks at most twice a second."""
+    told = 0.0
+
+    def tell(now: VerifyProgress) -> None:
+        nonlocal told
+        if now.seconds - told >= _TELL_SECONDS:
+            told = now.seconds
+            progress(f"opened {now.entries} entries, {now.entries / now.seconds:.0f} entries/s")
+
+    return tell
