@@ -36,7 +36,6 @@ class FakeCore:
     """Set once a request waits."""
     life: list[str] = field(default_factory=list)
     """start, reload, shutdown in the order they were asked for."""
-    reload_errors: list[Exception] = field(default_factory=list)
 
     def gate(self, path: str) -> asyncio.Event:
         return self.gates.setdefault(path, asyncio.Event())
@@ -104,6 +103,8 @@ class FakeCore:
     async def shutdown(self) -> None:
         self.life.append("shutdown")
 
-    def reload_audit(self) -> list[Exception]:
+    async def tick(self) -> int:
+        return 0
+
+    def reload_audit(self) -> None:
         self.life.append("reload")
-        return self.reload_errors

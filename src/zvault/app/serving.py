@@ -24,7 +24,7 @@ from zvault.server.lifecycle import Server
 from zvault.server.logs import configure
 from zvault.server.settings import FileSettings, S3Settings
 from zvault.storage.api import Storage
-from zvault.storage.inmem import InmemStorage
+from zvault.storage.inmem import InMemStorage
 
 log = logging.getLogger("zvault.server")
 
@@ -41,7 +41,7 @@ def build_storage(config: ServerConfig) -> Storage:
         from zvault.app.serving_s3 import build_s3_storage
 
         return build_s3_storage(settings, disable_cache=config.disable_cache)
-    return InmemStorage()
+    return InMemStorage()
 
 
 def build_core(config: ServerConfig, storage: Storage) -> Core:

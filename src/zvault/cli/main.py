@@ -16,17 +16,31 @@ _GROUPS = {
     "tls": "zvault.cli.tls",
     "frontdoor": "zvault.cli.frontdoor",
 }
-_COMMANDS = ("zvault.cli.server", "zvault.cli.unseal_agent", "zvault.cli.migrate", "zvault.cli.stage")
+_COMMANDS = (
+    "zvault.cli.server",
+    "zvault.cli.unseal_agent",
+    "zvault.cli.migrate",
+    "zvault.cli.stage",
+)
+_DAEMONS = {"server": "zvault.cli.server", "unseal-agent": "zvault.cli.unseal_agent"}
+"""Started again after a crash while clients wait: only their own module is imported."""
 
 
-def build() -> typer.Typer:
-    """All commands. Modules are imported here so that ``import zvault`` stays cheap."""
+def build(command: str = "") -> typer.Typer:
+    """All commands, or of a daemon's name only that one.
+
+    Modules are imported here so that ``import zvault`` stays cheap.
+    """
     program = typer.Typer(
         name="zvault",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         help="Takes a Vault from a laptop set-up to a production one and back, and proves it.",
     )
+    if command in _DAEMONS:
+        importlib.import_module(_DAEMONS[command]).register(program)
+        program.callback()(_no_options)  # keeps the command's name when it is the only one
+        return program
     for name, module in _GROUPS.items():
         program.add_typer(importlib.import_module(module).app, name=name)
     for module in _COMMANDS:
@@ -34,10 +48,14 @@ def build() -> typer.Typer:
     return program
 
 
+def _no_options() -> None:
+    """The program itself has no options."""
+
+
 def main() -> None:
     """Entry point of ``zvault``."""
-    build()(prog_name="zvault")
+    build(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="zvault")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

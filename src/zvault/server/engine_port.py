@@ -3,7 +3,6 @@
 What lives here: the protocol that ``engine.core.Core`` keeps. What never does: HTTP.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from zvault.engine.api import Request, Response
@@ -54,6 +53,10 @@ class ServedEngine(EnginePort, Protocol):
         """Seal, let go of the store and its lock."""
         ...
 
-    def reload_audit(self) -> Sequence[Exception]:
-        """Open every audit file anew; what failed."""
+    async def tick(self) -> int:
+        """Do what is due now (leases that end); called about once a second."""
+        ...
+
+    def reload_audit(self) -> None:
+        """Open every audit file anew; what fails is logged and keeps its old file."""
         ...

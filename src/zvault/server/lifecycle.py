@@ -31,6 +31,7 @@ from zvault.server.request_log import logging_requests
 from zvault.server.settings import ListenerSettings
 
 log = logging.getLogger("zvault.server")
+TICK_SECONDS = 1.0
 FINISH_SECONDS = 30.0
 """How long requests that were begun may take after the drain."""
 
@@ -62,8 +63,7 @@ class Server:
         """New certificates, audit files opened anew; what fails is said and stays as it was."""
         for error in self.listeners.reload_certificates():
             log.error("reload: %s; the old certificate goes on serving", error)
-        for failure in self.engine.reload_audit():
-            log.error("reload: %s; the old audit file goes on", failure)
+        self.engine.reload_audit()
         log.info("reloaded")
 
     async def serve(self, announce: Callable[[list[str]], None]) -> int:
@@ -76,7 +76,7 @@ class Server:
             await self.engine.start()
             await self.listeners.open(self.config.listeners, self._protocol)
             self._write_pid_file()
-            sweeper = asyncio.create_task(self._sweep())
+            background = [asyncio.create_task(self._sweep()), asyncio.create_task(self._tick())]
             try:
                 with _Signals(self):
                     announce(self.listeners.bound)
@@ -85,7 +85,9 @@ class Server:
                     _notify_systemd("STOPPING=1")
                     return await self._finish()
             finally:
-                sweeper.cancel()
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
         finally:
             self.listeners.close()
             await self.engine.shutdown()
@@ -138,6 +140,15 @@ class Server:
             self.connections.sweep(loop.time())
             for renderer in self._renderers:
                 renderer.set_date(time.time())
+
+    async def _tick(self) -> None:
+        """The engine's own clockwork; a failure is said and tried again with the next tick."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self.engine.tick()
+            except ZvaultError as error:
+                log.error("background work failed and is tried again: %s", error.message)
 
     def _write_pid_file(self) -> None:
         if self.config.pid_file is not None:
