@@ -8,7 +8,7 @@ Invariant: "unsealed" is said only after a seal-status that says so.
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from zvault.base.clock import Clock
@@ -109,10 +109,7 @@ class Agent:
     def step(self) -> Action:
         """One look, one decision, one act."""
         seen = self._look()
-        before = self.memory
-        self.memory = after_look(before, seen)
-        if self.memory.unseals > before.unseals:
-            self.journal.say(f"unsealed after {self.memory.last_unseal_seconds:.3f} s")
+        self._remember(seen)
         action = decide(seen, self.memory)
         match action:
             case Wait(_, state, reason):
@@ -120,8 +117,14 @@ class Agent:
             case Restart():
                 self._restart()
             case SubmitRound():
-                self._submit(seen.key)
+                self._submit(seen)
         return action
+
+    def _remember(self, seen: Observation) -> None:
+        before = self.memory
+        self.memory = after_look(before, seen)
+        if self.memory.unseals > before.unseals:
+            self.journal.say(f"unsealed after {self.memory.last_unseal_seconds:.3f} s")
 
     def _look(self) -> Observation:
         desired: Desired = "unknown"
@@ -159,7 +162,8 @@ class Agent:
             self.journal.say(f"the restart failed: {error.message}")
         self.memory = after_restart(self.memory, self.clock.monotonic(), self.jitter())
 
-    def _submit(self, key: KeyIdentity | None) -> None:
+    def _submit(self, seen: Observation) -> None:
+        key = seen.key
         assert key is not None
         self.memory = after_round(self.memory, self.clock.monotonic(), self.jitter())
         try:
@@ -176,6 +180,8 @@ class Agent:
             self.last_error = None
             if round_.submitted:
                 self.journal.say(f"gave {round_.submitted} shares; read back: sealed=false")
+            now = self.clock.monotonic()
+            self._remember(replace(seen, now=now, status=round_.status))
 
     def _refuse(self, key: KeyIdentity, error: ZvaultError) -> None:
         self.last_error = error
