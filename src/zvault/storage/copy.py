@@ -269,7 +269,7 @@ class _Run:
             raise CopyProofError(
                 f"{self._destination.url} does not equal {self._source.url} after the copy: "
                 f"{describe(comparison)}",
-                hint="stop whatever writes to either side and run the copy again",
+                hint="stop whatever writes to either side, then copy into a fresh place",
             )
         final = Tally(
             kept=comparison.compared,
