@@ -7,8 +7,8 @@ shares opened the store's root key and keyring; the old file stays until then.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,16 +82,29 @@ class Maker:
             iterations=self.iterations,
         )
         candidate = path.with_name(f".{path.name}.new")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(candidate, content)
+        with _naming(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomic(candidate, content)
         try:
             await prove_key_file(load_key_file(candidate), password, storage, self.prove)
-            candidate.replace(path)
+            with _naming(path):
+                candidate.replace(path)
+                fsync_directory(path.parent)
         except BaseException:
             candidate.unlink(missing_ok=True)
             raise
-        fsync_directory(path.parent)
         return load_key_file(path).header
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say which file the system would not let us write, and why."""
+    try:
+        yield
+    except OSError as cause:
+        raise PreconditionError(
+            f"{path} cannot be written: {cause.strerror}", hint="check the folder and the disk"
+        ) from None
 
 
 def load_key_file(path: Path) -> KeyFile:
@@ -137,13 +150,12 @@ def destroy_key_file(path: Path, typed_name: str) -> None:
         raise PreconditionError(
             f"{path} cannot be opened: {cause.strerror}", hint="check the path"
         ) from None
-    with os.fdopen(descriptor, "r+b") as file:
+    with _naming(path), os.fdopen(descriptor, "r+b") as file:
         size = os.fstat(file.fileno()).st_size
         file.write(os.urandom(size))
         file.flush()
         os.fsync(file.fileno())
-    path.unlink()
-    with suppress(FileNotFoundError):
+        path.unlink()
         fsync_directory(path.parent)
     if path.exists():
         raise VerificationError(f"{path} is still there", hint="does something restore it?")
