@@ -56,8 +56,8 @@ class Request:
     is_root: bool = False
     has_sudo: bool = False
     """The token may do sudo on this very path."""
-    audit_lines: dict[str, bytes] | None = None
-    """The audit broker's own: request records that go out together with the response's."""
+    audit: Any = None
+    """The audit broker's own, between the request record and the response record."""
 
 
 @dataclass(slots=True)

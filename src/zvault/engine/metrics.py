@@ -45,6 +45,12 @@ class Summary:
         self.total += milliseconds
         self._window.append((self._now(), milliseconds))
 
+    def add_at(self, now: float, milliseconds: float) -> None:
+        """Like ``add`` for a caller that has just looked at the (monotonic) clock."""
+        self.count += 1
+        self.total += milliseconds
+        self._window.append((now, milliseconds))
+
     def recent(self) -> list[float]:
         """The measurements of the last ten seconds (at most ``WINDOW_SAMPLES``), sorted."""
         oldest = self._now() - WINDOW_SECONDS
@@ -74,12 +80,11 @@ class Metrics:
         self._gauges: dict[tuple[tuple[str, ...], Labels], float] = {}
         self._suppliers: list[Callable[[], None]] = []
 
-    def summary(self, parts: Sequence[str]) -> Summary:
+    def summary(self, parts: tuple[str, ...]) -> Summary:
         """The timer itself, for callers that observe often and want to keep it."""
-        key = tuple(parts)
-        found = self._summaries.get(key)
+        found = self._summaries.get(parts)
         if found is None:
-            found = self._summaries[key] = Summary(self._now)
+            found = self._summaries[parts] = Summary(self._now)
         return found
 
     def observe(self, parts: tuple[str, ...], milliseconds: float) -> None:

@@ -17,7 +17,7 @@ from zvault.engine.api import Operation, Request, Response
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.file_device import AuditWriteError, FileDevice
 from zvault.engine.audit.hashing import Hasher
-from zvault.engine.audit.records import RecordWriter
+from zvault.engine.audit.records import Draft, RecordWriter
 from zvault.engine.errors import InternalEngineError
 from zvault.engine.metrics import Metrics
 
@@ -49,6 +49,25 @@ class AuditSink:
     """Hashes as the records do, also when ``log_raw`` leaves them readable."""
 
 
+class _Open:
+    """A request between its two records: its drafts, one a sink, and whether they are written."""
+
+    __slots__ = ("drafts", "is_written", "sinks")
+
+    def __init__(
+        self, sinks: tuple[AuditSink, ...], drafts: tuple[Draft, ...], is_written: bool
+    ) -> None:
+        self.sinks = sinks
+        self.drafts = drafts
+        self.is_written = is_written
+
+    def draft(self, sink: AuditSink) -> Draft | None:
+        for known, draft in zip(self.sinks, self.drafts, strict=True):
+            if known is sink:
+                return draft
+        return None
+
+
 class AuditBroker:
     """Sends records to all sinks."""
 
@@ -58,9 +77,12 @@ class AuditBroker:
         metrics: Metrics,
         on_failure: Callable[[str, AuditWriteError], None] | None = None,
     ) -> None:
-        self._clock = clock
+        self._now = clock.monotonic
+        self._now_ns = clock.now_ns
         self._metrics = metrics
         self._on_failure = on_failure
+        self._request_time = metrics.summary(_REQUEST)
+        self._response_time = metrics.summary(_RESPONSE)
         self._sinks: tuple[AuditSink, ...] = ()
         self._failing: set[str] = set()
 
@@ -103,55 +125,66 @@ class AuditBroker:
 
         Raises AuditFailedError: the request must then not run.
         """
-        if not self._sinks:
+        sinks = self._sinks
+        if not sinks:
             return
-        started = self._clock.monotonic()
-        now_ns = self._clock.now_ns()
-        lines = {
-            sink.path: sink.writer.request(now_ns, request, view, error) for sink in self._sinks
-        }
-        if not error and _changes_nothing(request):
-            request.audit_lines = lines
+        started, now_ns = self._now(), self._now_ns()
+        drafts = tuple(sink.writer.request(now_ns, request, view, error) for sink in sinks)
+        is_written = bool(error) or not _changes_nothing(request)
+        request.audit = _Open(sinks, drafts, is_written)
+        if is_written:
+            lines = [draft.line for draft in drafts]
+            ended = self._write(sinks, lines, started, "log_request", _REQUEST_FAILURE)
         else:
-            self._write(lines, "log_request", _REQUEST_FAILURE)
-        self._metrics.observe(_REQUEST, (self._clock.monotonic() - started) * 1e3)
+            ended = self._now()
+        self._request_time.add_at(ended, (ended - started) * 1e3)
 
     async def log_response(
         self, request: Request, response: Response | None, view: AuthView, error: str = ""
     ) -> None:
         """Record the outcome. Raises AuditFailedError: the answer must then not go out."""
-        if not self._sinks:
+        sinks = self._sinks
+        if not sinks:
             return
-        started = self._clock.monotonic()
-        now_ns = self._clock.now_ns()
-        kept = request.audit_lines or {}
-        request.audit_lines = None
-        lines = {}
-        for sink in self._sinks:
-            line = sink.writer.response(now_ns, request, response, view, error)
-            lines[sink.path] = kept[sink.path] + line if sink.path in kept else line
-        self._write(lines, "log_response", _RESPONSE_FAILURE)
-        self._metrics.observe(_RESPONSE, (self._clock.monotonic() - started) * 1e3)
+        started, now_ns = self._now(), self._now_ns()
+        opened: _Open | None = request.audit
+        request.audit = None
+        lines = []
+        for sink in sinks:
+            draft = opened.draft(sink) if opened is not None else None
+            line = sink.writer.response(now_ns, request, response, view, error, draft)
+            if draft is not None and opened is not None and not opened.is_written:
+                line = draft.line + line
+            lines.append(line)
+        ended = self._write(sinks, lines, started, "log_response", _RESPONSE_FAILURE)
+        self._response_time.add_at(ended, (ended - started) * 1e3)
 
-    def _write(self, lines: dict[str, bytes], what: str, failure: tuple[str, ...]) -> None:
-        written = False
-        for sink in self._sinks:
-            line = lines.get(sink.path)
-            if line is None:
-                continue
-            started = self._clock.monotonic()
+    def _write(
+        self,
+        sinks: tuple[AuditSink, ...],
+        lines: list[bytes],
+        started: float,
+        what: str,
+        failure: tuple[str, ...],
+    ) -> float:
+        """Each line to its sink; the (monotonic) time afterwards. Raises AuditFailedError."""
+        is_written = False
+        for sink, line in zip(sinks, lines, strict=True):
             try:
                 sink.file.write(line)
             except AuditWriteError as error:
                 self._failed(sink, error)
                 continue
-            written = True
-            self._failing.discard(sink.path)
-            elapsed = (self._clock.monotonic() - started) * 1e3
-            self._metrics.observe(("audit", sink.path, what), elapsed)
-        if not written:
+            is_written = True
+            if self._failing:
+                self._failing.discard(sink.path)
+            ended = self._now()
+            summary = self._metrics.summary(("audit", sink.path, what))
+            summary.add_at(ended, (ended - started) * 1e3)
+        if not is_written:
             self._metrics.increment(failure)
             raise AuditFailedError
+        return ended
 
     def _failed(self, sink: AuditSink, error: AuditWriteError) -> None:
         first = sink.path not in self._failing
