@@ -1,0 +1,141 @@
+"""``python -m benchmarks``: every figure the README claims, beside a real server, in one run.
+
+Prints tables, writes ``bench-report.json`` in the project's root. Exit code 0: every figure was
+measured without one error, and the promised ratios hold; 4: a promised ratio does not hold.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load import pick_tool
+from benchmarks.machine import describe, pick_cores
+from benchmarks.rows import Row, check_audited, run_rows
+from benchmarks.servers import BenchError, start_engine, start_openbao
+from benchmarks.stores import StoreFigures, measure_store
+
+ROOT = Path(__file__).parent.parent
+REPORT = ROOT / "bench-report.json"
+OPENBAO = ROOT / ".servers" / "openbao-2.6.2" / "bin" / "bao"
+WEED = ROOT / ".venv" / "bin" / "weed"
+MIN_READ_RATIO = 3.0
+"""KV read at 32 connections; every other row at 32 connections must at least be equal."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--seconds", type=float, default=4.0, help="measured time a row and server")
+    parser.add_argument("--keep", action="store_true", help="keep the servers' files")
+    options = parser.parse_args()
+    for binary in (OPENBAO, WEED):
+        if not binary.exists():
+            sys.stderr.write(f"{binary.name} is missing: run `make servers`\n")
+            return 3
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    directory = Path(tempfile.mkdtemp(prefix="zvault-bench-"))
+    try:
+        report = _measure(directory, options.seconds)
+    except BenchError as error:
+        sys.stderr.write(f"bench: {error}\n")
+        options.keep = True
+        return 1
+    finally:
+        if not options.keep:
+            shutil.rmtree(directory, ignore_errors=True)
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    return 0 if report["promises_kept"] else 4
+
+
+def _measure(directory: Path, seconds: float) -> dict[str, Any]:
+    cores = pick_cores()
+    tool = pick_tool(cores.load, directory)
+    engine = start_engine(directory / "engine", cores.server)
+    try:
+        openbao = start_openbao(OPENBAO, directory / "openbao", cores.server)
+        try:
+            _say_setup(tool.name, cores.server, engine.version, openbao.version)
+            rows = run_rows(tool, engine, openbao, seconds)
+        finally:
+            openbao.stop()
+    finally:
+        exit_code = engine.stop()
+    if exit_code != 0:
+        raise BenchError(f"the engine ended with exit code {exit_code}")
+    audited = {
+        "engine": check_audited(engine, sum(row.engine.requests for row in rows)),
+        "openbao": check_audited(openbao, sum(row.openbao.requests for row in rows)),
+    }
+    _print_rows(rows)
+    store = asyncio.run(measure_store(engine.data, engine.shares, WEED, directory / "weed"))
+    _print_store(store)
+    broken = _broken_promises(rows)
+    for promise in broken:
+        sys.stdout.write(f"NOT KEPT: {promise}\n")
+    return {
+        "machine": describe(),
+        "load_tool": tool.name,
+        "server_core": cores.server,
+        "load_core": cores.load,
+        "openbao_version": openbao.version,
+        "audit_records": audited,
+        "rows": [row.as_json() for row in rows],
+        "store": store.as_json(),
+        "promises_kept": not broken,
+        "broken_promises": broken,
+    }
+
+
+def _broken_promises(rows: list[Row]) -> list[str]:
+    broken = []
+    for row in rows:
+        needed = MIN_READ_RATIO if row.scenario == "kv read" else 1.0
+        if row.connections == 32 and row.ratio < needed:
+            broken.append(f"{row.scenario} at 32 connections: {row.ratio:.2f} x, promised {needed}")
+    return broken
+
+
+def _say_setup(tool: str, core: int | None, engine: str, openbao: str) -> None:
+    pinned = "one core, load on another" if core is not None else "no core to spare: nothing pinned"
+    sys.stdout.write(
+        f"load tool: {tool}; server on {pinned}; audit file on for both\n"
+        f"engine (speaks Vault {engine}), every write fsynced, beside OpenBao {openbao}\n\n"
+    )
+    sys.stdout.flush()
+
+
+def _print_rows(rows: list[Row]) -> None:
+    sys.stdout.write(
+        f"{'scenario':<15}{'conns':>6}{'engine/s':>11}{'p99 ms':>9}"
+        f"{'OpenBao/s':>12}{'p99 ms':>9}{'ratio':>8}\n"
+    )
+    for row in rows:
+        sys.stdout.write(
+            f"{row.scenario:<15}{row.connections:>6}"
+            f"{row.engine.requests_per_second:>11,.0f}{row.engine.p99_ms:>9.2f}"
+            f"{row.openbao.requests_per_second:>12,.0f}{row.openbao.p99_ms:>9.2f}"
+            f"{row.ratio:>7.1f}x\n"
+        )
+    sys.stdout.write("\n")
+
+
+def _print_store(store: StoreFigures) -> None:
+    rates = store.as_json()
+    sys.stdout.write(
+        f"store of {store.entries:,} entries\n"
+        f"  copy file -> S3, proven ({store.copy_proof}): {store.copy_seconds:.1f} s, "
+        f"{rates['copy_entries_per_second']:,.0f} entries/s\n"
+        f"  plain upload of the same objects, unproven: {store.plain_upload_seconds:.1f} s, "
+        f"{rates['plain_entries_per_second']:,.0f} entries/s "
+        f"(copy takes {rates['copy_to_plain_ratio']} x)\n"
+        f"  offline verify: {rates['verify_entries_per_second']:,.0f} entries/s\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

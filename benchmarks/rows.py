@@ -1,0 +1,66 @@
+"""Requests a second, engine beside OpenBao: four scenarios, one connection and many.
+
+What lives here: the order of the runs and the ratios. The two servers take turns, row by row, so
+that whatever else the machine does falls on both.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.load import LoadResult, LoadTool
+from benchmarks.scenarios import scenarios
+from benchmarks.servers import BenchError, BenchServer
+
+CONNECTIONS = (1, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One scenario at one number of connections."""
+
+    scenario: str
+    connections: int
+    engine: LoadResult
+    openbao: LoadResult
+
+    @property
+    def ratio(self) -> float:
+        """Engine's requests a second over OpenBao's."""
+        return self.engine.requests_per_second / self.openbao.requests_per_second
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": round(self.ratio, 2)}
+
+
+def run_rows(
+    tool: LoadTool, engine: BenchServer, openbao: BenchServer, seconds: float
+) -> list[Row]:
+    """All rows. Raises BenchError when a server answered with errors."""
+    assert engine.access is not None
+    assert openbao.access is not None
+    pairs = zip(scenarios(engine.access), scenarios(openbao.access), strict=True)
+    rows = []
+    for ours, theirs in pairs:
+        for connections in CONNECTIONS:
+            tool.run(ours, engine.access, connections, 1)  # warm
+            mine = tool.run(ours, engine.access, connections, seconds)
+            tool.run(theirs, openbao.access, connections, 1)
+            other = tool.run(theirs, openbao.access, connections, seconds)
+            for server, result in ((engine, mine), (openbao, other)):
+                if result.errors or not result.requests:
+                    raise BenchError(
+                        f"{server.name}: {ours.name} at {connections} connections: "
+                        f"{result.errors} errors in {result.requests} requests; "
+                        f"see {server.directory}/server.log"
+                    )
+            rows.append(Row(ours.name, connections, mine, other))
+    return rows
+
+
+def check_audited(server: BenchServer, at_least: int) -> int:
+    """Audit records written; both servers must have two for every request."""
+    with server.audit_file.open("rb") as file:
+        records = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    if records < 2 * at_least:
+        raise BenchError(f"{server.name} wrote {records} audit records for {at_least} requests")
+    return records

@@ -1,0 +1,47 @@
+"""The four requests that are measured, as HTTP.
+
+What lives here: method, path, body of the n-th request of a scenario. Invariant: both load tools
+and both servers get exactly these.
+"""
+
+import json
+from dataclasses import dataclass
+
+from benchmarks.servers import SECRETS, VALUE_BYTES, Access
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """``path`` and ``body`` may hold ``%d``: a number below ``SECRETS`` that grows."""
+
+    name: str
+    method: str
+    path: str
+    body: str
+    with_token: bool
+
+
+def scenarios(access: Access) -> list[Scenario]:
+    """KV read, KV write, AppRole login, token create."""
+    secret = {"data": {"user": "user", "value": "w" * VALUE_BYTES}}
+    login = {"role_id": access.role_id, "secret_id": access.secret_id}
+    token = {"policies": ["bench"], "ttl": "1h"}
+    return [
+        Scenario("kv read", "GET", "/v1/kv/data/s/%d", "", True),
+        Scenario("kv write", "POST", "/v1/kv/data/s/%d", json.dumps(secret), True),
+        Scenario("approle login", "POST", "/v1/auth/approle/login", json.dumps(login), False),
+        Scenario("token create", "POST", "/v1/auth/token/create", json.dumps(token), True),
+    ]
+
+
+def headers(scenario: Scenario, access: Access) -> dict[str, str]:
+    """Host, token, content type: what a client that keeps its connection sends each time."""
+    found = {"Host": access.address.removeprefix("http://"), "X-Vault-Request": "true"}
+    if scenario.with_token:
+        found["X-Vault-Token"] = access.token
+    if scenario.body:
+        found["Content-Type"] = "application/json"
+    return found
+
+
+__all__ = ["SECRETS", "Scenario", "headers", "scenarios"]

@@ -1,0 +1,153 @@
+"""The two servers, set up alike: file storage, an audit file, one core, the same content.
+
+What lives here: starting, init, unseal, content, stopping. What never does: load.
+Invariant: both serve the same 1,000 secrets to a token with the same policy; both write an audit
+record for every request and every answer. The engine keeps its default: every acknowledged write
+is fsynced; OpenBao's file storage does not fsync.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import hvac
+
+from benchmarks.machine import free_port, pinned_to
+
+SECRETS = 1_000
+VALUE_BYTES = 230
+START_SECONDS = 30.0
+POLICY = """
+path "kv/data/*" { capabilities = ["create", "read", "update"] }
+path "auth/token/create" { capabilities = ["update"] }
+path "auth/token/lookup-self" { capabilities = ["read"] }
+"""
+
+
+class BenchError(Exception):
+    """A server could not be set up; the message says where its log lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the load needs."""
+
+    address: str
+    token: str = field(repr=False)
+    role_id: str
+    secret_id: str = field(repr=False)
+
+
+@dataclass
+class BenchServer:
+    """One running server with its content."""
+
+    name: str
+    version: str
+    address: str
+    directory: Path
+    process: "subprocess.Popen[bytes]"
+    shares: list[str] = field(default_factory=list, repr=False)
+    access: Access | None = field(default=None, repr=False)
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def audit_file(self) -> Path:
+        return self.directory / "audit.log"
+
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+def start_engine(directory: Path, core: int | None) -> BenchServer:
+    """The embedded engine, its audit file switched on through the API."""
+    command = [sys.executable, "-m", "zvault.cli.main", "server", "--config", "config.hcl"]
+    server = _start("engine", directory, command, core, audit="")
+    client = _prepare(server)
+    client.sys.enable_audit_device("file", options={"file_path": str(server.audit_file)})
+    return server
+
+
+def start_openbao(binary: Path, directory: Path, core: int | None) -> BenchServer:
+    """OpenBao, its audit file declared in the configuration, as it wants it."""
+    audit = f'audit "file" "file" {{ options {{ file_path = "{directory / "audit.log"}" }} }}\n'
+    command = [str(binary), "server", "-config=config.hcl"]
+    server = _start("openbao", directory, command, core, audit=audit)
+    _prepare(server)
+    return server
+
+
+def _start(
+    name: str, directory: Path, command: list[str], core: int | None, *, audit: str
+) -> BenchServer:
+    directory.mkdir(parents=True)
+    port = free_port()
+    (directory / "data").mkdir()
+    (directory / "config.hcl").write_text(
+        'storage "file" { path = "data" }\n'
+        f'listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true }}\n'
+        f'api_addr = "http://127.0.0.1:{port}"\n{audit}'
+    )
+    with (directory / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"PATH": os.environ.get("PATH", ""), "HOME": str(directory)},
+            preexec_fn=pinned_to(core),
+        )
+    server = BenchServer(name, "", f"http://127.0.0.1:{port}", directory, process)
+    deadline = time.monotonic() + START_SECONDS
+    client = hvac.Client(url=server.address)
+    while True:
+        try:
+            server.version = client.sys.read_seal_status()["version"]
+            return server
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise BenchError(f"{name} did not start; see {directory}/server.log") from None
+            time.sleep(0.05)
+
+
+def _prepare(server: BenchServer) -> hvac.Client:
+    """Init, unseal, mounts, secrets, policy, role; the client carries the root token."""
+    client = hvac.Client(url=server.address)
+    made = client.sys.initialize(secret_shares=1, secret_threshold=1)
+    server.shares = made["keys_base64"]
+    client.token = made["root_token"]
+    if client.sys.submit_unseal_keys(made["keys"])["sealed"]:
+        raise BenchError(f"{server.name} stayed sealed")
+    client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+    client.sys.enable_auth_method("approle")
+    client.sys.create_or_update_policy("bench", POLICY)
+    client.auth.approle.create_or_update_approle(
+        "bench", token_policies=["bench"], token_ttl="1h", token_max_ttl="4h"
+    )
+    value = "v" * VALUE_BYTES
+    for number in range(SECRETS):
+        client.secrets.kv.v2.create_or_update_secret(
+            f"s/{number}", secret={"user": f"user-{number}", "value": value}, mount_point="kv"
+        )
+    server.access = Access(
+        address=server.address,
+        token=client.auth.token.create(policies=["bench"], ttl="4h")["auth"]["client_token"],
+        role_id=client.auth.approle.read_role_id("bench")["data"]["role_id"],
+        secret_id=client.auth.approle.generate_secret_id("bench")["data"]["secret_id"],
+    )
+    return client
