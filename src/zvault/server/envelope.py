@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from zvault.engine.api import Auth, Operation, Response
+from zvault.engine.userdata import EncodedData
 from zvault.records import gojson
 from zvault.server.answers import Answer
 
@@ -88,6 +89,8 @@ def dumps(value: Any) -> bytes:
     """JSON text; what orjson refuses (integers beyond 64 bits) takes the slower way."""
     if value is None:
         return b"null"
+    if type(value) is EncodedData:
+        return value.encoded
     try:
         return orjson.dumps(value, default=_as_written)
     except orjson.JSONEncodeError:
