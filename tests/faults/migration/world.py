@@ -86,6 +86,8 @@ class KilledStorage:
 
     async def apply(self, operations: Sequence[Operation]) -> None:
         self._site.storage_operation(self.url, "apply")
+        if not operations:
+            return
         self._killer.point(f"before apply {self.url} {operations[0].key}")
         await self._inner.apply(operations)
         self._killer.point(f"after apply {self.url} {operations[0].key}")
@@ -359,7 +361,7 @@ class FakeVault(Door):
 
 
 class FakeAuditFile(Door):
-    async def lines(self) -> int:
+    async def size(self) -> int:
         return self.site.audit_lines
 
     async def changes_since(self, at_ns: int) -> tuple[int, list[str]]:
@@ -382,6 +384,12 @@ class FakeFrontDoor(Door):
         return DoorFacts(
             self.site.door_running, self.site.plaintext, f"{self.site.client_scheme}://door"
         )
+
+    async def start(self) -> None:
+        def do() -> None:
+            self.site.door_running = True
+
+        await self.effect("door.start", do)
 
     async def allow_plaintext(self, allowed: bool) -> None:
         def do() -> None:
@@ -544,6 +552,9 @@ class TestGeography:
             target=Target(f"{row.scheme}://127.0.0.1:{port}"),
         )
 
+    def home_url(self, stage_number: int) -> str:
+        return S3_URL if stage(stage_number).storage is StorageKind.S3 else FILE_URL
+
     def destination_url(self, state: SiteState, to_stage: int, run: str) -> str:
         if stage(to_stage).storage is state.description.storage:
             return state.store_url
@@ -572,8 +583,8 @@ def connect(
             site.stores[url] = InMemStorage(url=url)
         return KilledStorage(site.stores[url], killer, site)
 
-    async def nothing(url: str) -> None:
-        site.storage_operation(url, "probe")
+    async def nothing(storage: Storage) -> None:
+        site.storage_operation(storage.url, "probe")
 
     async def check_shares(storage: Storage, shares: Sequence[Secret]) -> None:
         if tuple(shares) != SHARES:
@@ -589,6 +600,7 @@ def connect(
     stores = OpenedStores(
         opener=opener,
         probe=nothing,
+        probe_folder="zvault-probe/",
         prover=prove,
         share_checker=check_shares,
         measure=measure,

@@ -45,6 +45,10 @@ class Geography(Protocol):
 
     def side(self, stage_number: int, store_url: str) -> Side: ...
 
+    def home_url(self, stage_number: int) -> str:
+        """The store a stage has when nothing was ever moved."""
+        ...
+
     def destination_url(self, state: SiteState, to_stage: int, run: str) -> str:
         """The store a stage will have: the present one, the declared one, or a fresh place."""
         ...

@@ -152,8 +152,8 @@ class Vault(Protocol):
 class AuditFile(Protocol):
     """The audit device's file."""
 
-    async def lines(self) -> int:
-        """Lines in the file; 0 when it does not exist."""
+    async def size(self) -> int:
+        """Bytes in the file; 0 when it does not exist."""
         ...
 
     async def changes_since(self, at_ns: int) -> tuple[int, list[str]]:
@@ -171,6 +171,10 @@ class FrontDoor(Protocol):
     """What clients talk to."""
 
     async def observe(self) -> DoorFacts: ...
+    async def start(self) -> None:
+        """Start it unless it runs; both sites answer afterwards."""
+        ...
+
     async def allow_plaintext(self, allowed: bool) -> None: ...
     async def send_clients(self, scheme: str) -> None: ...
     async def requests_seen(self, scheme: str) -> int: ...
@@ -251,7 +255,6 @@ class Machine(Protocol):
     def free_bytes(self, store_url: str) -> int | None:
         """Free on the disk of that place; None for a bucket."""
         ...
-
 
 
 @dataclass(frozen=True, slots=True)

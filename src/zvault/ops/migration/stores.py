@@ -41,7 +41,9 @@ class OpenedStores:
     """The Stores port over real storage."""
 
     opener: Opener
-    probe: Callable[[str], Awaitable[None]]
+    probe: Callable[[Storage], Awaitable[None]]
+    probe_folder: str
+    """Where a probe lies; what a killed one left there does not make a store a store."""
     prover: Callable[[Storage, Sequence[Secret]], Awaitable[Proof]]
     share_checker: Callable[[Storage, Sequence[Secret]], Awaitable[None]]
     measure: Callable[[Storage], Awaitable[int]]
@@ -54,7 +56,7 @@ class OpenedStores:
         """See Stores. Any trouble is ``reachable=False`` with its sentence."""
         try:
             async with self._open(url, read_only=True) as storage:
-                return await _look(storage, url)
+                return await self._look(storage, url)
         except StoreNotFoundError as error:
             return StoreFacts(url, reachable=True, empty=True, reason=error.message)
         except ZvaultError as error:
@@ -67,7 +69,10 @@ class OpenedStores:
 
     async def check_access(self, url: str) -> None:
         """See Stores."""
-        await self.probe(url)
+        async with self._open(url, read_only=False) as storage:
+            left = [self.probe_folder + name for name in await storage.list(self.probe_folder)]
+            await storage.apply([Delete(key) for key in left])
+            await self.probe(storage)
 
     async def copy(self, source: str, destination: str) -> dict[str, Any]:
         """See Stores. What a killed copy left is compared, not believed."""
@@ -75,7 +80,7 @@ class OpenedStores:
             self._open(source, read_only=True) as here,
             self._open(destination, read_only=False) as there,
         ):
-            if await _is_empty(there):
+            if await self._is_empty(there):
                 copied = await copy_store(
                     here,
                     there,
@@ -165,6 +170,18 @@ class OpenedStores:
             "proof": done.proof,
         }
 
+    async def _look(self, storage: Storage, url: str) -> StoreFacts:
+        return StoreFacts(
+            url=url,
+            reachable=True,
+            empty=await self._is_empty(storage),
+            initialized=await storage.get(_KEYRING) is not None,
+            marker=await _marker(storage),
+        )
+
+    async def _is_empty(self, storage: Storage) -> bool:
+        return not set(await storage.list("")) - {self.probe_folder}
+
     @contextlib.asynccontextmanager
     async def _open(self, url: str, *, read_only: bool) -> AsyncIterator[Storage]:
         storage = await self.opener(url, read_only=read_only)
@@ -172,20 +189,6 @@ class OpenedStores:
             yield storage
         finally:
             await storage.close()
-
-
-async def _look(storage: Storage, url: str) -> StoreFacts:
-    return StoreFacts(
-        url=url,
-        reachable=True,
-        empty=await _is_empty(storage),
-        initialized=await storage.get(_KEYRING) is not None,
-        marker=await _marker(storage),
-    )
-
-
-async def _is_empty(storage: Storage) -> bool:
-    return not await storage.list("")
 
 
 async def _marker(storage: Storage) -> str | None:

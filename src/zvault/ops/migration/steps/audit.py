@@ -16,7 +16,7 @@ async def _require_new_line(world: World, before: int) -> None:
     deadline = machine.monotonic() + _WAIT_SECONDS
     while True:
         path = await world.ports.vault.audit_path(world.destination.target, token)
-        if path is not None and await world.ports.audit_file.lines() > before:
+        if path is not None and await world.ports.audit_file.size() > before:
             return
         if machine.monotonic() >= deadline:
             raise AuditNotProvenError(
@@ -37,13 +37,13 @@ class AuditOn(CheckStep):
     async def done(self, world: World) -> bool:
         token = await world.ports.credentials.token()
         path = await world.ports.vault.audit_path(world.destination.target, token)
-        return path is not None and await world.ports.audit_file.lines() > 0
+        return path is not None and await world.ports.audit_file.size() > 0
 
     async def act(self, world: World) -> dict[str, Any]:
         target, token = world.destination.target, await world.ports.credentials.token()
         if await world.ports.vault.audit_path(target, token) is None:
             await world.ports.vault.enable_audit(target, token)
-        await _require_new_line(world, await world.ports.audit_file.lines())
+        await _require_new_line(world, await world.ports.audit_file.size())
         return {}
 
 
@@ -57,7 +57,7 @@ class RotateAudit(CheckStep):
 
     async def done(self, world: World) -> bool:
         file = world.ports.audit_file
-        return await file.rotated_for(world.parameters.run) and await file.lines() > 0
+        return await file.rotated_for(world.parameters.run) and await file.size() > 0
 
     async def act(self, world: World) -> dict[str, Any]:
         file = world.ports.audit_file

@@ -1,0 +1,238 @@
+"""Files of a site behind the migration's doors: configuration, state, key file, certificate.
+
+What lives here: the formats of the state file and where things lie. What never does: a decision.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import orjson
+
+from zvault.base.atomic_file import fsync_directory, write_atomic
+from zvault.base.clock import Clock
+from zvault.base.errors import PreconditionError, VerificationError
+from zvault.base.secret import Secret
+from zvault.ops.migration.model import Retired, SiteState
+from zvault.ops.migration.stores import Opener
+from zvault.ops.tls import renewal
+from zvault.ops.tls.check import problem_of
+from zvault.ops.tls.files import TlsPaths
+from zvault.ops.unseal.keeping import Maker, destroy_key_file, load_key_file, prove_key_file
+from zvault.ops.unseal.passwords import PasswordSource
+from zvault.storage.urls import parse_store_url
+
+STATE_FORMAT = 1
+_CONFIG_MODE = 0o644
+
+
+class BrokenStateError(VerificationError):
+    """The site's state file cannot be read."""
+
+    code = "broken-site-state"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFiles:
+    """The Files port: text files without secrets."""
+
+    async def read(self, path: Path) -> str | None:
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            return None
+
+    async def write(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text.encode(), _CONFIG_MODE)
+
+    async def remove(self, path: Path) -> None:
+        if path.exists():
+            path.unlink()
+            fsync_directory(path.parent)
+
+
+class _StateBody(msgspec.Struct):
+    format: int
+    stage: int
+    store_url: str
+    run: str
+    retired: list[Retired]
+
+
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """The State port: one JSON file, replaced atomically; the migration's commit."""
+
+    path: Path
+
+    async def read(self) -> SiteState | None:
+        try:
+            body = msgspec.json.decode(self.path.read_bytes(), type=_StateBody)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError:
+            raise BrokenStateError(
+                f"{self.path} cannot be read", hint="the journal says which stage is active"
+            ) from None
+        if body.format > STATE_FORMAT:
+            raise BrokenStateError(
+                f"{self.path} has format {body.format}, newer than {STATE_FORMAT}",
+                hint="use the zvault that wrote it",
+            )
+        return SiteState(body.stage, body.store_url, body.run, tuple(body.retired))
+
+    async def write(self, state: SiteState) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        body = _StateBody(
+            STATE_FORMAT, state.stage, state.store_url, state.run, list(state.retired)
+        )
+        content = orjson.dumps(msgspec.to_builtins(body), option=orjson.OPT_INDENT_2)
+        write_atomic(self.path, content + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFileDoor:
+    """The KeyFiles port."""
+
+    path: Path
+    root: Path
+    password_path: Path | None
+    """None when the password does not lie in a file of this site (a systemd credential)."""
+    password: Callable[[], PasswordSource]
+    maker: Maker
+    opener: Opener
+    name: str
+    allow_password_beside: bool
+
+    async def exists(self) -> bool:
+        return self.path.exists()
+
+    async def create(self, store_url: str, shares: Sequence[Secret]) -> None:
+        storage = await self.opener(store_url, read_only=True)
+        try:
+            password = self.password().read()
+            await self.maker.create(self.path, storage, shares, password, self.name)
+        finally:
+            await storage.close()
+
+    async def prove(self, store_url: str) -> None:
+        storage = await self.opener(store_url, read_only=True)
+        try:
+            key_file, password = load_key_file(self.path), self.password().read()
+            await prove_key_file(key_file, password, storage, self.maker.prove)
+        finally:
+            await storage.close()
+
+    def shares(self) -> Sequence[Secret]:
+        """What the key file holds, opened with the password. Raises KeyFileError."""
+        return load_key_file(self.path).open(self.password().read())
+
+    async def destroy(self) -> None:
+        destroy_key_file(self.path, self.path.name)
+
+    async def layout_risk(self) -> str:
+        if self.password_path is None or self.allow_password_beside:
+            return ""
+        if not self.password_path.is_relative_to(self.root):
+            return ""
+        return (
+            f"the password {self.password_path} lies in the same tree as the key file, so whoever"
+            " copies the tree has both"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TlsDoor:
+    """The Tls port: the pair of the private CA."""
+
+    paths: TlsPaths
+    hosts: tuple[str, ...]
+    clock: Clock
+    name: str
+
+    async def problem(self) -> str:
+        return problem_of(self.paths, renewal.utc(self.clock), self.hosts)
+
+    async def issue(self) -> None:
+        if self.paths.ca.exists():
+            renewal.renew(self.paths, list(self.hosts) or None, self.clock)
+        else:
+            renewal.init(self.paths, list(self.hosts), self.clock, name=f"{self.name} private CA")
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDoor:
+    """The Machine port. ``root`` is where relative store URLs begin."""
+
+    clock: Clock
+    root: Path
+
+    def now_ns(self) -> int:
+        return self.clock.now_ns()
+
+    def monotonic(self) -> float:
+        return self.clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def free_bytes(self, store_url: str) -> int | None:
+        place = parse_store_url(store_url)
+        if place.kind != "file":
+            return None
+        folder = self.root / place.path
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCredentials:
+    """The Credentials port: sources that are read when asked for."""
+
+    shares_source: Callable[[], Sequence[Secret]] | None
+    token_source: Callable[[], Secret] | None
+    key_file: KeyFileDoor
+
+    async def has_shares(self) -> bool:
+        return self.shares_source is not None
+
+    async def shares(self) -> Sequence[Secret]:
+        if self.shares_source is None:
+            raise PreconditionError("no shares were given", hint="--shares-file FILE, or --prompt")
+        return self.shares_source()
+
+    async def unseal_shares(self) -> Sequence[Secret]:
+        return await self.shares() if self.shares_source else self.key_file.shares()
+
+    async def has_token(self) -> bool:
+        return self.token_source is not None
+
+    async def token(self) -> Secret:
+        if self.token_source is None:
+            raise PreconditionError("no token was given", hint="--token-file FILE (mode 0600)")
+        return self.token_source()
+
+
+def remove_empty_folder(folder: Path) -> None:
+    """What an emptied file store leaves; a folder with something in it stays."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        fsync_directory(folder.parent)
+
+
+def folder_bytes(folder: Path) -> int:
+    """What a tree takes on its disk, blocks counted."""
+    total = 0
+    for here, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(here) / name).stat().st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total

@@ -1,0 +1,156 @@
+"""``zvault stage up|down`` and ``zvault smoke``: the active stage stood up, taken down, tried.
+
+What lives here: parse, call one function, print.
+"""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from zvault.app.geography import SiteGeography
+from zvault.app.site import load_site
+from zvault.app.wiring import build_ports, journal_path, new_run_id, operator_of
+from zvault.base.clock import SystemClock
+from zvault.base.errors import VerificationError
+from zvault.cli.output import emit, progress, reporting_errors
+from zvault.cli.site_options import (
+    SITE_DEFAULT,
+    JsonOption,
+    PromptOption,
+    SharesFileOption,
+    SiteOption,
+    TokenFileOption,
+    brought,
+    copy_progress,
+    stopwatch,
+)
+from zvault.ops.migration.journal import read_journal
+from zvault.ops.migration.ledger import open_run
+from zvault.ops.migration.model import Options
+from zvault.ops.migration.operate import Operator
+from zvault.ops.migration.smoke import Smoke
+from zvault.ops.migration.stand import FIRST_STAGE, Stand, Stood
+
+StageOption = Annotated[int, typer.Option("--stage", help="7, 8 or 9.")]
+_stage = typer.Typer(no_args_is_help=True, help="Stand the active stage up, or down.")
+
+
+class SmokeFailedError(VerificationError):
+    """A property of the stage does not hold."""
+
+    code = "smoke"
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands."""
+    program.add_typer(_stage, name="stage")
+    program.command("smoke", help="Try every property the stage promises.")(smoke)
+
+
+@_stage.command("up")
+def up(
+    stage: StageOption,
+    site: SiteOption = SITE_DEFAULT,
+    shares_file: SharesFileOption = None,
+    prompt_shares: PromptOption = 0,
+    token_file: TokenFileOption = None,
+    backup: Annotated[
+        bool, typer.Option("--backup", help="When it migrates: take a verified backup first.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start what the stage consists of and read back that it stands.
+
+    With the stage below active it migrates, which is what ``make stage8`` means.
+    """
+    with reporting_errors(as_json=as_json):
+        place = load_site(site)
+        bring = brought(shares_file, prompt_shares, token_file)
+        say = stopwatch()
+        with operator_of(place, bring, say, copy_progress(say)) as operator:
+            asyncio.run(_reach(operator, stage, Options(take_backup=backup)))
+            stood = asyncio.run(_stand(operator).up(stage))
+        emit(
+            {
+                "stage": stood.stage,
+                "store": stood.store_url,
+                "address": stood.address,
+                "initialized": stood.seal.initialized,
+                "sealed": stood.seal.sealed,
+            },
+            as_json=as_json,
+            lines=[f"stage {stood.stage} stands at {stood.address}: {_state(stood)}"],
+        )
+
+
+@_stage.command("down")
+def down(site: SiteOption = SITE_DEFAULT, as_json: JsonOption = False) -> None:
+    """Stop agent and server on purpose; nobody restarts them. The front door stays."""
+    with reporting_errors(as_json=as_json):
+        with operator_of(load_site(site), brought(None, 0, None), progress) as operator:
+            asyncio.run(_stand(operator).down())
+        emit({"stopped": True}, as_json=as_json, lines=["server and unseal agent are stopped"])
+
+
+def smoke(
+    stage: StageOption,
+    site: SiteOption = SITE_DEFAULT,
+    without_canary: Annotated[
+        bool, typer.Option("--without-canary", help="Do not log in, read and write.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Exit code 0 only if every property was tried and holds; 4 otherwise."""
+    with reporting_errors(as_json=as_json):
+        place, clock = load_site(site), SystemClock()
+        ports = build_ports(place, brought(None, 0, None), lambda _: None, clock)
+        checks = asyncio.run(
+            Smoke(ports, SiteGeography(place), place.limits).run(
+                stage, nonce=new_run_id(clock), canary=not without_canary
+            )
+        )
+        failed = [check for check in checks if not check.ok]
+        emit(
+            {
+                "stage": stage,
+                "ok": not failed,
+                "checks": [
+                    {"name": check.name, "ok": check.ok, "problem": check.problem}
+                    for check in checks
+                ],
+            },
+            as_json=as_json,
+            lines=[
+                f"{'ok  ' if check.ok else 'FAIL'}  {check.name}"
+                + ("" if check.ok else f": {check.problem}")
+                for check in checks
+            ],
+        )
+        if failed:
+            waiting = open_run(read_journal(journal_path(place)))
+            raise SmokeFailedError(
+                f"{len(failed)} of {len(checks)} checks failed",
+                hint="zvault resume: a run is open" if waiting else "zvault status",
+            )
+
+
+async def _reach(operator: Operator, stage: int, options: Options) -> None:
+    state = await operator.ports.state.read()
+    if state is None or state.stage != stage - 1 or stage == FIRST_STAGE:
+        return
+    proposal = await operator.propose(stage, options)
+    for number, text in enumerate(proposal.sentences, 1):
+        progress(f"{number:3}. {text}")
+    await operator.migrate(proposal, proposal.id)
+
+
+def _stand(operator: Operator) -> Stand:
+    waiting = open_run(operator.journal.records)
+    return Stand(operator.ports, operator.geography, operator.limits, waiting)
+
+
+def _state(stood: Stood) -> str:
+    if not stood.seal.initialized:
+        return "not initialised"
+    return "sealed" if stood.seal.sealed else "unsealed"
