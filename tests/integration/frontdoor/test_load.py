@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.frontdoor.conftest import House
+from tests.support.house import House
 from tests.support.steady_load import SteadyLoad, steady_load
 
 PLACE = "zakupai/data/steady"

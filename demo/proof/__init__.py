@@ -1,0 +1,1 @@
+"""What must be, what is, and what differs between the two."""
