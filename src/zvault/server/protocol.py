@@ -9,8 +9,10 @@ seen by the next.
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from zvault.server import driving
@@ -447,9 +449,7 @@ class HttpProtocol(asyncio.Protocol):
 
 def _crash(error: BaseException) -> Answer:
     """A bug, not a refusal. Its text may hold anything, so only its kind and place are logged."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-    log.error("internal error: %s at %s", type(error).__name__, place)
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    place = " <- ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+    log.error("internal error: %s at %s", type(error).__name__, place or "?")
     return Answer(500, b'{"errors":["internal error"]}\n')
