@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from zvault.engine.backends.kv2_answers import read_data
 from zvault.engine.backends.kv2_cache import Known, Kv2Cache
+from zvault.engine.backends.kv2_rules import copy_of, destroy_versions
 from zvault.engine.backends.kv2_setup import Kv2Mount
 from zvault.engine.errors import InternalEngineError
 from zvault.engine.locks import Hold, KeyLocks
@@ -145,14 +146,22 @@ class Kv2Store:
         self.cache.put(path, Known(meta, len(encoded), clean_below))
 
     async def remove(self, path: str, meta: KeyMetadata) -> None:
-        """All version data, then the metadata. Hold the lock."""
-        numbers = sorted(meta.versions, reverse=True)
+        """All version data, then the metadata. Hold the lock.
+
+        Every version is marked as destroyed first, so a crash in between leaves no version that
+        claims to be readable and has no data.
+        """
+        key = self._paths.metadata_key(path)
+        dying = copy_of(meta)
+        numbers = destroy_versions(dying, sorted(meta.versions, reverse=True))
         operations: list[Operation] = [
-            Delete(version_key(self._salt, path, number)) for number in numbers
+            Put(key, dying.SerializeToString()),
+            *(Delete(version_key(self._salt, path, number)) for number in numbers),
+            Delete(key),
         ]
         self.cache.drop(path)
         try:
-            await self._view.apply([*operations, Delete(self._paths.metadata_key(path))])
+            await self._view.apply(operations)
         finally:
             self.cache.drop(path)
 
