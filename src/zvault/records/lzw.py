@@ -7,7 +7,8 @@ from zvault.records.errors import RecordError
 
 _CLEAR = 256
 _END = 257
-_MAX_CODES = 4096
+_FIRST = 258
+_MAX_WIDTH = 12
 
 
 def expand(data: bytes) -> bytes:
@@ -31,10 +32,10 @@ def expand(data: bytes) -> bytes:
             continue
         piece = _piece(code, table, previous)
         output.append(piece)
-        if previous and 258 + len(table) < _MAX_CODES:
+        if previous and _FIRST + len(table) < 1 << _MAX_WIDTH:
             table.append(previous + piece[:1])
-        # The writer widens once the code it will add next no longer fits.
-        if 258 + len(table) >= (1 << width) - bool(piece) + 1 and width < 12:
+        # The writer is one entry ahead of us: it widens when the next code would not fit.
+        if _FIRST + len(table) >= 1 << width and width < _MAX_WIDTH:
             width += 1
         previous = piece
 
@@ -42,7 +43,7 @@ def expand(data: bytes) -> bytes:
 def _piece(code: int, table: list[bytes], previous: bytes) -> bytes:
     if code < _CLEAR:
         return bytes((code,))
-    index = code - 258
+    index = code - _FIRST
     if index < len(table):
         return table[index]
     if index == len(table) and previous:
