@@ -100,8 +100,9 @@ class Model:
         state, current = self.state(path, 0, now)
         if state != "readable" or current is None:
             return state
-        merged = {**current, **data}
-        self.write(path, {k: v for k, v in merged.items() if v is not None}, secret.current, now)
+        kept = {k: v for k, v in current.items() if k not in data}
+        new = {k: v for k, v in data.items() if v is not None}
+        self.write(path, {**kept, **new}, secret.current, now)
         return "readable"
 
     def change(self, what: str, path: str, numbers: list[int], now: int) -> None:
