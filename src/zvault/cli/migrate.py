@@ -4,7 +4,6 @@ What lives here: parse, call one function, print. What never does: a decision ab
 """
 
 import asyncio
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -112,7 +111,7 @@ def migrate(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Exit code 0: the new stage serves and that was read back. 5: put back. 6: stopped half-way."""
+    """Exit code 0: the new stage serves, read back. 5: it was put back. 6: it stopped half-way."""
     with reporting_errors(as_json=as_json):
         options = _options(backup, rotate_audit, clear_retired, False, without_canary, "")
         bring = brought(shares_file, prompt_shares, token_file)

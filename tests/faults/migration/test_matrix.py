@@ -6,6 +6,7 @@ sync, and after its sync. After ``resume`` everything equals the uninterrupted r
 clients were told, and no client was refused.
 """
 
+import contextlib
 import copy
 from collections.abc import Callable
 
@@ -49,10 +50,8 @@ async def begin(site: Site, killer: Killer, to_stage: int, options: Options) -> 
 
 async def run_until(site: Site, at: int | None, to_stage: int, options: Options) -> Killer:
     killer = Killer(at)
-    try:
+    with contextlib.suppress(Killed):
         await begin(site, killer, to_stage, options)
-    except Killed:
-        pass
     return killer
 
 
