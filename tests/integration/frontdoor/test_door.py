@@ -180,6 +180,34 @@ def test_a_certificate_of_another_ca_is_not_called_started(
         door.stop()
 
 
+def test_a_renewed_certificate_is_served_after_a_reload(
+    door: FrontDoor, settings: FrontDoorSettings, tmp_path: Path
+) -> None:
+    pid = door.start().pid
+    renewed = make_pki(tmp_path / "renewed")
+    for old, new in (
+        (settings.ca_file, renewed.ca),
+        (settings.certificate_file, renewed.certificate),
+        (settings.key_file, renewed.key),
+    ):
+        old.write_bytes(new.read_bytes())
+    assert not door.observe().tls_open
+    seen = door.reload()
+    assert (seen.pid, seen.tls_open) == (pid, True)
+
+
+def test_a_reload_with_a_broken_certificate_is_an_error_and_the_door_goes_on(
+    door: FrontDoor, settings: FrontDoorSettings
+) -> None:
+    door.start()
+    good = settings.certificate_file.read_text()
+    settings.certificate_file.write_text("nothing")
+    with pytest.raises(FrontDoorDownError, match="400"):
+        door.reload()
+    settings.certificate_file.write_text(good)
+    assert door.observe().tls_open
+
+
 def test_missing_files_and_a_readable_key_are_named_before_anything_starts(
     settings: FrontDoorSettings, tmp_path: Path
 ) -> None:

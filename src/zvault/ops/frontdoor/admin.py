@@ -1,7 +1,7 @@
 """Questions to the running proxy: its configuration and its counters, over its private socket.
 
 What lives here: an HTTP client for a unix socket of any path length, and the reader of the few
-metrics that matter. What never does: a change to the running configuration.
+metrics that matter. What never does: a decision.
 """
 
 import http.client
@@ -90,12 +90,25 @@ def parse_metrics(text: str) -> dict[str, SiteCounts]:
     }
 
 
+def load_again(run_dir: Path, config: dict[str, Any]) -> None:
+    """Load a configuration and the files it names, also when it is the running one.
+
+    Closes keep-alive connections; what is held is answered with 503. Raises FrontDoorDownError.
+    """
+    headers = {"Content-Type": "application/json", "Cache-Control": "must-revalidate"}
+    _ask(run_dir, "POST", "/load", json.dumps(config).encode(), headers)
+
+
 def _get(run_dir: Path, path: str) -> bytes:
+    return _ask(run_dir, "GET", path, b"", {})
+
+
+def _ask(run_dir: Path, method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
     connection = _UnixConnection(run_dir, ADMIN_SOCKET)
     try:
-        connection.request("GET", path)
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
-        body = response.read()
+        answer = response.read()
     except (OSError, http.client.HTTPException) as error:
         raise FrontDoorDownError(
             f"the front door in {run_dir} does not answer: {error}",
@@ -107,4 +120,4 @@ def _get(run_dir: Path, path: str) -> bytes:
         raise FrontDoorDownError(
             f"the front door answered {response.status} to {path}", hint="look into its log"
         )
-    return body
+    return answer

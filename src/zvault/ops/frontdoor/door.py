@@ -25,14 +25,20 @@ from zvault.base.process import (
     terminate,
     wait_gone,
 )
-from zvault.ops.frontdoor.admin import SiteCounts, running_config, site_counts
+from zvault.ops.frontdoor.admin import SiteCounts, load_again, running_config, site_counts
 from zvault.ops.frontdoor.errors import (
     FrontDoorBusyError,
     FrontDoorCheckError,
     FrontDoorDownError,
     FrontDoorSettingsError,
 )
-from zvault.ops.frontdoor.probe import find_caddy, last_error_line, probe, require_free
+from zvault.ops.frontdoor.probe import (
+    find_caddy,
+    last_error_line,
+    probe,
+    require_free,
+    serves_certificate,
+)
 from zvault.ops.frontdoor.render import ADMIN_SOCKET, PLAINTEXT_SITE, TLS_SITE, render
 from zvault.ops.frontdoor.settings import FrontDoorSettings, check_settings, split_address
 
@@ -102,6 +108,25 @@ class FrontDoor:
                         f"the front door (pid {process.pid}) does not end", hint="end it by hand"
                     )
             self.settings.state_file.unlink(missing_ok=True)
+
+    def reload(self) -> Observation:
+        """Load the certificate files again and prove that the new one is served.
+
+        Not at a cut-over: it closes keep-alive connections. Raises FrontDoorDownError,
+        FrontDoorCheckError.
+        """
+        self._check_files()
+        with self._lock():
+            if self._recorded() is None:
+                raise FrontDoorDownError("the front door is down", hint="zvault frontdoor start")
+            load_again(self.settings.run_dir, render(self.settings))
+            seen = self.observe()
+        if not serves_certificate(self.settings):
+            raise FrontDoorCheckError(
+                f"{self.settings.tls_url} does not show {self.settings.certificate_file}",
+                hint="certificate, key and CA file must belong together",
+            )
+        return seen
 
     def observe(self) -> Observation:
         """Look at everything again. A door that does not run is an observation, not an error."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from zvault.ops.frontdoor.errors import FrontDoorMissingError, FrontDoorPortError
 from zvault.ops.frontdoor.render import PROBE_BODY, PROBE_PATH
+from zvault.ops.frontdoor.settings import FrontDoorSettings, split_address
 
 _TIMEOUT_SECONDS = 5.0
 
@@ -69,6 +70,26 @@ def probe(url: str, ca_file: Path | None) -> bool:
             connection.close()
     except (OSError, http.client.HTTPException, UnicodeDecodeError):
         return False
+
+
+def serves_certificate(settings: FrontDoorSettings) -> bool:
+    """Whether a handshake shows the first certificate of the file."""
+    context = ssl.create_default_context(cafile=str(settings.ca_file))
+    wanted = ssl.PEM_cert_to_DER_cert(_first_certificate(settings.certificate_file.read_text()))
+    host, port = split_address(settings.tls_listen)
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host) as connection,
+        ):
+            return connection.getpeercert(binary_form=True) == wanted
+    except OSError:
+        return False
+
+
+def _first_certificate(pem: str) -> str:
+    end = "-----END CERTIFICATE-----"
+    return pem[pem.index("-----BEGIN CERTIFICATE-----") : pem.index(end) + len(end)] + "\n"
 
 
 def last_error_line(log_file: Path) -> str:
