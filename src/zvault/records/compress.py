@@ -6,6 +6,8 @@ byte means: not compressed.
 
 import gzip
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import cramjam
 
@@ -13,31 +15,34 @@ from zvault.records import lzw
 from zvault.records.errors import RecordError
 
 _GZIP = b"G"
-_LZW = b"L"
 _SNAPPY = b"S"
-_LZ4 = b"4"
+_EXPANDERS: dict[bytes, Callable[[bytes], Any]] = {
+    _GZIP: gzip.decompress,
+    b"L": lzw.expand,
+    _SNAPPY: cramjam.snappy.decompress,
+    b"4": cramjam.lz4.decompress,
+}
+_GO_SYSTEM = b"\xff"
+"""Go's gzip header names no operating system."""
 
 
 def expand(data: bytes) -> bytes:
     """The plain bytes. Raises RecordError when the canary lies."""
-    canary = data[:1]
+    expander = _EXPANDERS.get(data[:1])
+    if expander is None:
+        return data
     try:
-        if canary == _GZIP:
-            return gzip.decompress(data[1:])
-        if canary == _LZW:
-            return lzw.expand(data[1:])
-        if canary == _SNAPPY:
-            return bytes(cramjam.snappy.decompress(data[1:]))
-        if canary == _LZ4:
-            return bytes(cramjam.lz4.decompress(data[1:]))
+        if len(data) == 1:
+            raise EOFError
+        return bytes(expander(data[1:]))
     except (OSError, EOFError, zlib.error, cramjam.DecompressionError):
-        raise RecordError(f"the entry starts like {canary!r} data and does not expand") from None
-    return data
+        raise RecordError("the entry starts like compressed data and does not expand") from None
 
 
 def gzipped(data: bytes) -> bytes:
     """With the gzip canary in front, as mount tables are written."""
-    return _GZIP + gzip.compress(data, 9, mtime=0)
+    stream = gzip.compress(data, 9, mtime=0)
+    return _GZIP + stream[:9] + _GO_SYSTEM + stream[10:]
 
 
 def snappy_framed(data: bytes) -> bytes:

@@ -126,8 +126,12 @@ def _encode(value: Any, *, sort_keys: bool) -> str:
         if not all(isinstance(key, str) for key in value):
             raise TypeError
         items = sorted(value.items()) if sort_keys else value.items()
-        members = (f"{json.dumps(k)}:{_encode(v, sort_keys=sort_keys)}" for k, v in items)
+        members = (f"{_scalar(k)}:{_encode(v, sort_keys=sort_keys)}" for k, v in items)
         return "{" + ",".join(members) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(_encode(item, sort_keys=sort_keys) for item in value) + "]"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)

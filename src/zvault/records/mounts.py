@@ -174,7 +174,8 @@ class MountTable:
 def decode_table(data: bytes) -> MountTable:
     """A stored table, compressed or not. Raises RecordError."""
     body = gojson.loads_object(compress.expand(data))
-    table, entries = body.pop("type", None), body.pop("entries", None) or []
+    table, entries = body.pop("type", None), body.pop("entries", None)
+    entries = [] if entries is None else entries
     if not isinstance(table, str) or not isinstance(entries, list):
         raise RecordError("mount table: it has no type or its entries are no list")
     if not all(isinstance(entry, dict) for entry in entries):
