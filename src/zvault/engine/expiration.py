@@ -65,6 +65,19 @@ class Expiration:
             await self._tokens.clean_up(lease)
         return True
 
+    async def tidy(self) -> int:
+        """End auth leases whose token is gone; how many. Raises StorageError."""
+        count = 0
+        for lease_id in [item async for item in self._leases.walk("")]:
+            try:
+                lease = await self._leases.read(lease_id)
+            except (RecordError, UnreadableEntryError) as error:
+                self._leases.unreadable[lease_id] = error.message
+                continue
+            if lease is not None and lease.auth is not None:
+                count += await self._tokens.clean_up(lease)
+        return count
+
     async def revoke_prefix(self, prefix: str) -> int:
         """Revoke every auth lease below a path, or the lease that is exactly it."""
         exact = prefix.rstrip("/")

@@ -168,10 +168,14 @@ class IdentityStore:
             known = self.entity_of_alias(mount.accessor, name)
             if known is not None:
                 return known
-            entity = self.new_entity(f"entity_{self._random_bytes(4).hex()}")
+            entity = self.new_entity(f"entity_{self.fresh_suffix()}")
             entity.aliases.append(self._new_alias(entity, mount, mount_path, name, metadata))
             await self._save_entity(entity)
             return entity
+
+    def fresh_suffix(self) -> str:
+        """Eight hex digits for a name that nobody chose."""
+        return self._random_bytes(4).hex()
 
     def new_entity(self, name: str) -> Entity:
         """An entity that is not stored yet."""

@@ -6,6 +6,7 @@ What lives here: one frozen bundle. What never does: storage, the barrier, the c
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from zvault.barrier.keyring import RotationConfig
 from zvault.base.clock import Clock
 from zvault.base.ids import RandomBytes
 from zvault.engine.audit.devices import AuditDevices
@@ -41,3 +42,5 @@ class Services:
     """Term, install time in ns, encryptions of the active data key."""
     rotate: Callable[[], Awaitable[int]]
     """Add a data key; returns its term."""
+    rotation: Callable[[], RotationConfig]
+    """When the key is rotated without being asked."""

@@ -122,10 +122,13 @@ class Sessions:
                 self._remember(token, session)
         return session
 
-    async def read(self, inner: str) -> Session | None:
-        """A session straight from storage; the caller holds the token's lock."""
-        entry = await self._store.get(inner)
-        if entry is None or inner in self.revoking:
+    async def read(self, inner: str, *, used_up: bool = False) -> Session | None:
+        """A session straight from storage, rights not computed.
+
+        ``used_up``: also of a token whose last use has begun. Raises as ``find``.
+        """
+        entry = await self._store.read(inner)
+        if entry is None or inner in self.revoking or (entry.num_uses < 0 and not used_up):
             return None
         lease: LeaseEntry | None = None
         expires = NEVER_NS

@@ -33,6 +33,9 @@ _CHUNK = 64
 USED_UP = -1
 """``num_uses`` of a token whose last use has begun."""
 
+TOKEN_ROLE = "token_role"  # noqa: S105 - a field's name
+"""In ``internal_data`` of a renewal: the token role; never stored."""
+
 _log = logging.getLogger(__name__)
 
 CubbyholeSweep = Callable[[str], Awaitable[None]]
@@ -174,7 +177,10 @@ class TokenService:
                 raise InvalidRequestError("lease expired")
             if not lease.auth.renewable:
                 raise InvalidRequestError("lease is not renewable")
-            auth = await self._renew_hook(entry.path, auth_of_lease(lease.auth))
+            asked = auth_of_lease(lease.auth)
+            if entry.role:
+                asked.internal_data[TOKEN_ROLE] = entry.role
+            auth = await self._renew_hook(entry.path, asked)
             default, longest = self._limits(entry.path)
             try:
                 granted = decide_ttl(
@@ -338,17 +344,36 @@ class TokenService:
         finally:
             self._unmark([token])
 
-    async def clean_up(self, lease: LeaseEntry) -> None:
-        """Remove what a half-finished creation or revocation has left. Raises StorageError."""
+    async def tidy(self) -> int:
+        """Remove index entries that lead to no token; how many. Raises StorageError."""
+        count = 0
+        for operation, inner in await self.store.stale_accessors():
+            async with self._locks.hold(inner):
+                if await self.store.read(inner) is None:
+                    await self._barrier.apply([operation])
+                    count += 1
+        indexes = await self.store.orphaned_indexes()
+        if indexes:
+            await self._barrier.apply(indexes)
+        return count + len(indexes)
+
+    async def clean_up(self, lease: LeaseEntry) -> bool:
+        """Remove what a half-finished creation or revocation has left; False when the token lives.
+
+        Raises RecordError, StorageError.
+        """
         auth = lease.auth or LeaseAuth()
         ghost = TokenEntry(id=lease.client_token, accessor=auth.accessor, path=lease.path)
         async with self._locks.hold(ghost.id):
-            if await self.store.read(ghost.id) is None:
-                operations = self.store.removal(ghost)
-                if operations[-1].key != self._leases.delete(lease.lease_id).key:
-                    operations.append(self._leases.delete(lease.lease_id))
-                await self._barrier.apply(operations)
-                self._leases.forget(lease.lease_id)
+            if await self.store.read(ghost.id) is not None:
+                return False
+            operations = self.store.removal(ghost)
+            own = self._leases.delete(lease.lease_id)
+            if operations[-1].key != own.key:
+                operations.append(own)
+            await self._barrier.apply(operations)
+            self._leases.forget(lease.lease_id)
+            return True
 
 
 def _lease_auth(auth: Auth, entry: TokenEntry, mount: MountEntry | None) -> LeaseAuth:

@@ -156,6 +156,30 @@ class TokenStore:
                 found.append(entry.accessor_id)
         return found
 
+    async def stale_accessors(self) -> list[tuple[Delete, str]]:
+        """Accessor entries whose token is gone, each with the id it leads to."""
+        stale: list[tuple[Delete, str]] = []
+        tokens = set(await self._barrier.list(ID_PREFIX))
+        for name in await self._barrier.list(ACCESSOR_PREFIX):
+            key = ACCESSOR_PREFIX + name
+            try:
+                content = await self._barrier.get(key)
+                entry = None if content is None else decode_accessor(content)
+            except (RecordError, UnreadableEntryError):
+                continue
+            if entry is not None and self.salted(entry.token_id) not in tokens:
+                stale.append((Delete(key), entry.token_id))
+        return stale
+
+    async def orphaned_indexes(self) -> list[Delete]:
+        """Index entries below parents that are gone."""
+        stale: list[Delete] = []
+        for parent in await self._barrier.list(PARENT_PREFIX):
+            children = await self._barrier.list(PARENT_PREFIX + parent)
+            if await self._barrier.get(ID_PREFIX + parent.rstrip("/")) is None:
+                stale += [Delete(PARENT_PREFIX + parent + child) for child in children]
+        return stale
+
     async def children(self, inner_id: str) -> list[str]:
         """Inner ids of the tokens this one has made. Raises RecordError, StorageError."""
         found = []

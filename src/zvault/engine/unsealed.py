@@ -22,9 +22,9 @@ from zvault.engine.audit.broker import AuditBroker
 from zvault.engine.audit.devices import AuditDevices
 from zvault.engine.backends import registry
 from zvault.engine.backends.cubbyhole import Cubbyhole
-from zvault.engine.backends.identity import IdentityBackend
+from zvault.engine.backends.identity.backend import IdentityBackend
 from zvault.engine.backends.system.backend import SystemBackend
-from zvault.engine.backends.token import TokenBackend
+from zvault.engine.backends.token.backend import TokenBackend
 from zvault.engine.errors import InternalEngineError
 from zvault.engine.expiration import Expiration
 from zvault.engine.identity import IdentityStore
@@ -211,7 +211,7 @@ class Unsealed:
 
     def _maker(self, entry: MountEntry) -> Maker:
         """Backends that need more than a view are made here, all others by the registry."""
-        special: dict[str, Callable[[Services], Backend]] = {
+        special: dict[str, Callable[[Services, View], Backend]] = {
             "system": SystemBackend,
             "token": TokenBackend,
             "identity": IdentityBackend,
@@ -220,8 +220,8 @@ class Unsealed:
         if make is None:
             return registry.maker_for(entry)
 
-        def made(_: MountContext) -> Backend:
-            return make(self._services())
+        def made(context: MountContext) -> Backend:
+            return make(self._services(), context.view)
 
         return made
 
@@ -242,6 +242,7 @@ class Unsealed:
             family=self.barrier.family,
             key_status=self._key_status,
             rotate=self.barrier.rotate,
+            rotation=lambda: self.barrier.keyring.rotation,
         )
 
     def _key_status(self) -> tuple[int, int, int]:

@@ -3,9 +3,28 @@
 What lives here: the join and the special paths. Source of the lists: ``vault-api.md`` 1.8, 3.3.
 """
 
+from typing import Protocol
+
+from zvault.barrier.view import View
 from zvault.engine.backends.builtin import BuiltinBackend
+from zvault.engine.backends.system.audit import Audit
+from zvault.engine.backends.system.capabilities import Capabilities
+from zvault.engine.backends.system.keys import Keys
+from zvault.engine.backends.system.leases import Leases
+from zvault.engine.backends.system.mounts import Mounts
+from zvault.engine.backends.system.policies import Policies
 from zvault.engine.backends.system.tools import Tools
+from zvault.engine.backends.system.ui import Ui
+from zvault.engine.framework import Route
 from zvault.engine.services import Services
+
+
+class RouteGroup(Protocol):
+    """Some paths that belong together."""
+
+    def routes(self) -> list[Route]:
+        """The path table."""
+        ...
 
 
 class SystemBackend(BuiltinBackend):
@@ -35,5 +54,16 @@ class SystemBackend(BuiltinBackend):
         "step-down",
     )
 
-    def __init__(self, services: Services) -> None:
-        super().__init__([*Tools(services.random_bytes).routes()])
+    def __init__(self, services: Services, view: View) -> None:
+        mounts = Mounts(services)
+        groups: list[RouteGroup] = [
+            mounts,
+            Policies(services),
+            Capabilities(services),
+            Ui(services, mounts),
+            Audit(services),
+            Leases(services),
+            Keys(services),
+            Tools(services.random_bytes),
+        ]
+        super().__init__([route for group in groups for route in group.routes()])

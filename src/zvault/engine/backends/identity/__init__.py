@@ -1,0 +1,1 @@
+"""``identity/``: one module a kind of thing; ``backend.py`` joins them."""

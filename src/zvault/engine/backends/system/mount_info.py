@@ -1,0 +1,155 @@
+"""What ``sys/mounts`` and ``sys/auth`` tell about a mount, and what they take.
+
+What lives here: the JSON of a mount and of its tuning, and the fields of both. Pure.
+Source: ``vault-api.md`` 2.7, 2.8.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from zvault.base.gotime import SECOND_NS, parse_duration
+from zvault.engine.errors import InvalidRequestError
+from zvault.records.mounts import AUTH, MountConfig, MountEntry
+
+TOKEN_TYPES = {"default-service": 3, "default-batch": 4, "service": 1, "batch": 2}
+_TOKEN_TYPE_NAMES = {0: "default-service", **{number: name for name, number in TOKEN_TYPES.items()}}
+_BUILTIN = frozenset({"system", "identity", "cubbyhole", "token"})
+_HEADER_LISTS = ("passthrough_request_headers", "allowed_response_headers")
+_AUDIT_LISTS = ("audit_non_hmac_request_keys", "audit_non_hmac_response_keys")
+
+
+def builtin_version(version: str, family: str) -> str:
+    """The version of a plugin that is part of the server."""
+    return f"v{version}+builtin.{'vault' if family == 'vault' else 'bao'}"
+
+
+def mount_info(entry: MountEntry, version: str) -> dict[str, Any]:
+    """One mount as ``sys/mounts`` shows it. ``version``: of plugins built into the server."""
+    info: dict[str, Any] = {
+        "accessor": entry.accessor,
+        "config": _config(entry),
+        "description": entry.description,
+        "external_entropy_access": entry.external_entropy_access,
+        "local": entry.local,
+        "options": None if entry.type in _BUILTIN else dict(entry.options or {}),
+        "plugin_version": str(entry.extra.get("plugin_version", "")),
+        "running_plugin_version": str(entry.extra.get("running_plugin_version") or version),
+        "running_sha256": str(entry.extra.get("running_sha256", "")),
+        "seal_wrap": False,
+        "type": entry.type,
+        "uuid": entry.uuid,
+    }
+    if entry.type not in _BUILTIN:
+        info["deprecation_status"] = "supported"
+        info["seal_wrap"] = entry.seal_wrap
+    return info
+
+
+def _config(entry: MountEntry) -> dict[str, Any]:
+    config = entry.config
+    result: dict[str, Any] = {
+        "default_lease_ttl": config.default_lease_ttl_ns // SECOND_NS,
+        "force_no_cache": config.force_no_cache,
+        "max_lease_ttl": config.max_lease_ttl_ns // SECOND_NS,
+    }
+    result |= _optional(config)
+    if entry.table == AUTH:
+        result["token_type"] = _TOKEN_TYPE_NAMES.get(config.token_type, "default-service")
+    return result
+
+
+def _optional(config: MountConfig) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name in (*_AUDIT_LISTS, *_HEADER_LISTS):
+        values = getattr(config, name)
+        if values:
+            result[name] = list(values)
+    if config.listing_visibility:
+        result["listing_visibility"] = config.listing_visibility
+    return result
+
+
+def tuning(entry: MountEntry, default_ttl_ns: int, max_ttl_ns: int) -> dict[str, Any]:
+    """What ``…/tune`` shows: the limits that are in effect."""
+    result: dict[str, Any] = {
+        "default_lease_ttl": default_ttl_ns // SECOND_NS,
+        "description": entry.description,
+        "force_no_cache": entry.config.force_no_cache,
+        "max_lease_ttl": max_ttl_ns // SECOND_NS,
+    }
+    result |= _optional(entry.config)
+    if entry.options:
+        result["options"] = dict(entry.options)
+    if entry.table == AUTH:
+        result["token_type"] = _TOKEN_TYPE_NAMES.get(entry.config.token_type, "default-service")
+    return result
+
+
+def changed_config(
+    config: MountConfig, given: Mapping[str, Any], table: str, system_max_ns: int
+) -> MountConfig:
+    """``config`` with every setting in ``given``. Raises InvalidRequestError."""
+    changes: dict[str, Any] = {}
+    for name in ("default_lease_ttl", "max_lease_ttl"):
+        if given.get(name) is not None:
+            changes[f"{name}_ns"] = _ttl(name, given[name])
+    for name in (*_AUDIT_LISTS, *_HEADER_LISTS):
+        if given.get(name) is not None:
+            changes[name] = _words(name, given[name])
+    if given.get("listing_visibility") is not None:
+        visibility = given["listing_visibility"]
+        if visibility not in ("", "hidden", "unauth"):
+            raise InvalidRequestError(f"invalid listing visibility {visibility!r}")
+        changes["listing_visibility"] = visibility
+    if given.get("force_no_cache") is not None:
+        changes["force_no_cache"] = bool(given["force_no_cache"])
+    if given.get("token_type") is not None:
+        changes["token_type"] = _token_type(given["token_type"], table)
+    result = replace(config, **changes)
+    _check_ttls(result, system_max_ns)
+    return result
+
+
+def _check_ttls(config: MountConfig, system_max_ns: int) -> None:
+    default, longest = config.default_lease_ttl_ns, config.max_lease_ttl_ns
+    if longest and default > longest:
+        raise InvalidRequestError(
+            f"backend max lease TTL of {longest // SECOND_NS} would be less than backend default "
+            f"lease TTL of {default // SECOND_NS}"
+        )
+    if not longest and default > system_max_ns:
+        raise InvalidRequestError(
+            f"given default lease TTL greater than system max lease TTL of "
+            f"{system_max_ns // SECOND_NS}"
+        )
+
+
+def _ttl(name: str, value: Any) -> int:
+    try:
+        if value in ("system", ""):
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError
+        result = parse_duration(value) if isinstance(value, str) else int(value * SECOND_NS)
+        if result < 0:
+            raise ValueError
+    except ValueError:
+        raise InvalidRequestError(f"unable to parse {name}: it is no duration") from None
+    return result
+
+
+def _words(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [word.strip() for word in value.split(",")]
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise InvalidRequestError(f"{name} must be a list of strings")
+    return tuple(word for word in value if word)
+
+
+def _token_type(value: Any, table: str) -> int:
+    if table != AUTH:
+        raise InvalidRequestError("'token_type' can only be modified on auth mounts")
+    if value not in TOKEN_TYPES:
+        raise InvalidRequestError(f"invalid value for 'token_type': {value!r}")
+    return TOKEN_TYPES[value]

@@ -1,0 +1,283 @@
+"""``sys/mounts`` and ``sys/auth``: mounting, listing, tuning, moving.
+
+What lives here: both tables through one set of handlers. What never does: how a mount comes and
+goes (``engine/mount_service.py``). Source: ``vault-api.md`` 2.7, 2.8.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zvault.base.ids import new_uuid
+from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.registry import KNOWN_AUTH_TYPES, KNOWN_SECRET_TYPES
+from zvault.engine.backends.system.mount_info import (
+    TOKEN_TYPES,
+    builtin_version,
+    changed_config,
+    mount_info,
+    tuning,
+)
+from zvault.engine.errors import InvalidRequestError
+from zvault.engine.fields import FieldKind
+from zvault.engine.framework import Field, FieldData, Route
+from zvault.engine.services import Services
+from zvault.records.mounts import AUTH, MOUNTS, MountConfig, MountEntry
+
+_PROTECTED_PREFIXES = ("audit/", "auth/", "sys/", "cubbyhole/", "identity/")
+_PROTECTED_MOUNTS = ("sys/", "cubbyhole/", "identity/")
+_ALIASES = {"kv-v1": "1", "kv-v2": "2"}
+_CREATE_FIELDS = {
+    "path": Field(FieldKind.STRING, ""),
+    "type": Field(FieldKind.STRING, ""),
+    "description": Field(FieldKind.STRING, ""),
+    "config": Field(FieldKind.MAP, {}),
+    "options": Field(FieldKind.KV_PAIRS, {}),
+    "local": Field(FieldKind.BOOL, False),
+    "seal_wrap": Field(FieldKind.BOOL, False),
+    "external_entropy_access": Field(FieldKind.BOOL, False),
+    "plugin_name": Field(FieldKind.STRING, ""),
+    "plugin_version": Field(FieldKind.STRING, ""),
+}
+_TUNE_FIELDS = {
+    "path": Field(FieldKind.STRING, ""),
+    "description": Field(FieldKind.STRING, ""),
+    "default_lease_ttl": Field(FieldKind.ANY),
+    "max_lease_ttl": Field(FieldKind.ANY),
+    "audit_non_hmac_request_keys": Field(FieldKind.ANY),
+    "audit_non_hmac_response_keys": Field(FieldKind.ANY),
+    "listing_visibility": Field(FieldKind.STRING, ""),
+    "passthrough_request_headers": Field(FieldKind.ANY),
+    "allowed_response_headers": Field(FieldKind.ANY),
+    "force_no_cache": Field(FieldKind.BOOL, False),
+    "token_type": Field(FieldKind.STRING, ""),
+    "options": Field(FieldKind.KV_PAIRS, {}),
+    "user_lockout_config": Field(FieldKind.ANY),
+    "plugin_version": Field(FieldKind.STRING, ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How the two tables are spoken of."""
+
+    table: str
+    root: str
+    none_at: str
+    known: frozenset[str]
+
+
+_SECRETS = _Words(MOUNTS, "mounts", "No secret engine mount at {}", KNOWN_SECRET_TYPES)
+_AUTHS = _Words(AUTH, "auth", "No auth engine at {}", KNOWN_AUTH_TYPES)
+
+
+class Mounts:
+    """Routes below ``sys/mounts``, ``sys/auth`` and ``sys/remount``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._mounts = services.mounts
+        self._version = builtin_version(services.settings.version, services.family)
+        self._moves: dict[str, dict[str, str]] = {}
+
+    def routes(self) -> list[Route]:
+        """The path table."""
+        fields = {"from": Field(FieldKind.STRING, ""), "to": Field(FieldKind.STRING, "")}
+        return [
+            *self._table_routes(_SECRETS),
+            *self._table_routes(_AUTHS),
+            Route("remount", {Operation.UPDATE: self._remount}, fields),
+            Route(
+                "remount/status/(?P<id>.+)",
+                {Operation.READ: self._remount_status},
+                {"id": Field(FieldKind.STRING, "")},
+            ),
+        ]
+
+    def _table_routes(self, words: _Words) -> list[Route]:
+        async def listed(request: Request, data: FieldData) -> Response:
+            return Response(data=self.listing(words.table))
+
+        async def one(request: Request, data: FieldData) -> Response:
+            return Response(data=mount_info(self._entry(words, data["path"]), self._version))
+
+        async def create(request: Request, data: FieldData) -> None:
+            await self._create(words, data)
+
+        async def delete(request: Request, data: FieldData) -> None:
+            await self._delete(words, data)
+
+        async def tune_read(request: Request, data: FieldData) -> Response:
+            return self._tune_read(words, data["path"])
+
+        async def tune(request: Request, data: FieldData) -> Response | None:
+            return await self._tune(words, data)
+
+        return [
+            Route(f"{words.root}/?", {Operation.READ: listed, Operation.LIST: listed}),
+            Route(
+                f"{words.root}/(?P<path>.+?)/tune",
+                {Operation.READ: tune_read, Operation.UPDATE: tune},
+                _TUNE_FIELDS,
+            ),
+            Route(
+                f"{words.root}/(?P<path>.+?)/?",
+                {Operation.READ: one, Operation.UPDATE: create, Operation.DELETE: delete},
+                _CREATE_FIELDS,
+            ),
+        ]
+
+    def listing(self, table: str) -> dict[str, Any]:
+        """Path to information of every mount of one table."""
+        return {
+            entry.path: mount_info(entry, self._version)
+            for entry in sorted(self._mounts.entries(table), key=lambda entry: entry.path)
+        }
+
+    def info(self, entry: MountEntry) -> dict[str, Any]:
+        """One mount as it is listed."""
+        return mount_info(entry, self._version)
+
+    def _entry(self, words: _Words, path: str) -> MountEntry:
+        entry = self._mounts.entry(words.table, _with_slash(path))
+        if entry is None:
+            raise InvalidRequestError(words.none_at.format(_with_slash(path)))
+        return entry
+
+    async def _create(self, words: _Words, data: FieldData) -> None:
+        path = _with_slash(data["path"])
+        kind, options = _kind_and_options(words, data)
+        if words.table == MOUNTS and path.startswith(_PROTECTED_PREFIXES):
+            raise InvalidRequestError(f'cannot mount "{path}"')
+        if ".." in path or "//" in path:
+            raise InvalidRequestError("invalid mount path")
+        config = MountConfig()
+        if words.table == AUTH:
+            config = replace(config, token_type=TOKEN_TYPES["default-service"])
+        given = {name: value for name, value in data["config"].items() if name != "options"}
+        system_max = self._services.settings.max_lease_ttl_ns
+        await self._mounts.mount(
+            words.table,
+            path,
+            kind,
+            description=data["description"],
+            config=changed_config(config, given, words.table, system_max),
+            options=options,
+            local=data["local"],
+            seal_wrap=data["seal_wrap"],
+        )
+
+    async def _delete(self, words: _Words, data: FieldData) -> None:
+        path = _with_slash(data["path"])
+        if words.table == MOUNTS and path in _PROTECTED_MOUNTS:
+            raise InvalidRequestError(f'cannot unmount "{path}"')
+        if words.table == AUTH and path == "token/":
+            raise InvalidRequestError("token credential backend cannot be disabled")
+        await self._mounts.unmount(words.table, path)
+
+    def _tuned_entry(self, words: _Words, path: str) -> MountEntry | None:
+        path = _with_slash(path)
+        if words.table == MOUNTS and path.startswith("auth/"):
+            return self._mounts.entry(AUTH, path.removeprefix("auth/"))
+        return self._mounts.entry(words.table, path)
+
+    def _tune_read(self, words: _Words, path: str) -> Response:
+        entry = self._tuned_entry(words, path)
+        if entry is None:
+            raise InvalidRequestError(f'cannot fetch sysview for path "{_with_slash(path)}"')
+        prefix = f"auth/{entry.path}" if entry.table == AUTH else entry.path
+        default = self._mounts.default_ttl_ns(prefix)
+        return Response(data=tuning(entry, default, self._mounts.max_ttl_ns(prefix)))
+
+    async def _tune(self, words: _Words, data: FieldData) -> Response | None:
+        path = _with_slash(data["path"])
+        entry = self._tuned_entry(words, path)
+        if entry is None:
+            raise InvalidRequestError(f'tune of path "{path}" failed: no mount entry found')
+        given = {
+            name: data[name]
+            for name in _TUNE_FIELDS
+            if name not in ("path", "description", "options") and name in data
+        }
+        system_max = self._services.settings.max_lease_ttl_ns
+        changed = replace(
+            entry, config=changed_config(entry.config, given, entry.table, system_max)
+        )
+        if "description" in data:
+            changed = replace(changed, description=data["description"])
+        if "options" not in data:
+            await self._mounts.change(changed)
+            return None
+        return await self._tune_options(entry, changed, data["options"])
+
+    async def _tune_options(
+        self, entry: MountEntry, changed: MountEntry, options: Mapping[str, str]
+    ) -> Response | None:
+        before = entry.options or {}
+        version = options.get("version", "")
+        changed = replace(changed, options={**before, **options})
+        if entry.kv_version == 0 or version in ("", str(entry.kv_version)):
+            await self._mounts.change(changed)
+            return None
+        if entry.kv_version == 2:
+            raise InvalidRequestError("cannot downgrade mount from version 2")
+        if version != "2":
+            raise InvalidRequestError(f"invalid version {version!r}")
+        await self._mounts.restart(changed)
+        return Response(
+            warnings=[
+                "Upgrading mount from version 1 to version 2. This mount will be unavailable "
+                "for a brief period and will resume service shortly."
+            ]
+        )
+
+    async def _remount(self, request: Request, data: FieldData) -> Response:
+        source, target = _with_slash(data["from"]), _with_slash(data["to"])
+        table = MOUNTS
+        if source.startswith("auth/") and target.startswith("auth/"):
+            table = AUTH
+            source, target = source.removeprefix("auth/"), target.removeprefix("auth/")
+        shown = f"auth/{source}" if table == AUTH else source
+        if (table == MOUNTS and source.startswith(_PROTECTED_PREFIXES)) or shown == "auth/token/":
+            raise InvalidRequestError(f'cannot remount "{shown}"')
+        if table == MOUNTS and target.startswith(_PROTECTED_PREFIXES):
+            raise InvalidRequestError(f'cannot remount to "{target}"')
+        await self._mounts.move(table, source, target)
+        number = new_uuid(self._services.random_bytes)
+        self._moves[number] = {
+            "source_mount": data["from"],
+            "target_mount": data["to"],
+            "status": "success",
+        }
+        return Response(data={"migration_id": number})
+
+    async def _remount_status(self, request: Request, data: FieldData) -> Response | None:
+        info = self._moves.get(data["id"])
+        if info is None:
+            return None
+        return Response(data={"migration_id": data["id"], "migration_info": info})
+
+
+def _with_slash(path: str) -> str:
+    return path.strip("/") + "/"
+
+
+def _kind_and_options(words: _Words, data: FieldData) -> tuple[str, dict[str, str]]:
+    kind = data["type"] or data["plugin_name"]
+    options = dict(data["options"])
+    in_config = data["config"].get("options")
+    if isinstance(in_config, dict):
+        options |= {str(name): str(value) for name, value in in_config.items()}
+    if not kind:
+        raise InvalidRequestError("backend type must be specified as a string")
+    if words.table == MOUNTS and kind in _ALIASES:
+        options["version"] = _ALIASES[kind]
+        kind = "kv"
+    if kind not in words.known:
+        raise InvalidRequestError(f"plugin not found in the catalog: {kind}")
+    if "version" in options:
+        if kind not in ("kv", "generic"):
+            raise InvalidRequestError(f"secrets engine {kind!r} does not allow setting a version")
+        if options["version"] not in ("1", "2"):
+            raise InvalidRequestError(f"invalid version {options['version']!r}")
+    return ("kv" if kind == "generic" else kind), options

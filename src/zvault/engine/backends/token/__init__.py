@@ -1,0 +1,1 @@
+"""``auth/token/``: one module a group of paths; ``backend.py`` joins them."""
