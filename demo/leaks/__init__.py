@@ -1,0 +1,1 @@
+"""The search for secrets where none may be: files, archives, process arguments, environments."""
