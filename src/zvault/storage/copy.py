@@ -155,14 +155,14 @@ async def sync_store(
 
 
 def identity(storage: Storage) -> str:
-    """The URL, plus the endpoint where two places can have one URL."""
+    """What tells two places apart: the URL, for S3 with the endpoint in front."""
     return str(getattr(storage, "identity", storage.url))
 
 
 def refuse_overlap(source: str, destination: str) -> None:
     """Raise PreconditionError when one store lies in the other."""
     a, b = source.rstrip("/") + "/", destination.rstrip("/") + "/"
-    if source.partition(":")[0] not in ("file", "s3"):
+    if not source.startswith(("file:", "s3 ")):
         return
     if a.startswith(b) or b.startswith(a):
         raise PreconditionError(

@@ -117,17 +117,22 @@ class Committer:
         touched.add(folder)
 
     def _make_folders(self, folder: str, touched: set[str]) -> None:
-        if folder == self._root:
-            return  # the root itself is gone: the rename will say so
-        parent = os.path.dirname(folder)  # noqa: PTH120
-        try:
-            self._files.make_folder(folder)
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            self._make_folders(parent, touched)
-            self._files.make_folder(folder)
-        touched.add(parent)
+        """Make ``folder`` and what is missing above it, down from the first that exists."""
+        missing: list[str] = []
+        while folder != self._root:
+            try:
+                self._files.make_folder(folder)
+            except FileNotFoundError:
+                missing.append(folder)
+                folder = os.path.dirname(folder)  # noqa: PTH120
+                continue
+            except FileExistsError:
+                break
+            touched.add(os.path.dirname(folder))  # noqa: PTH120
+            break
+        for below in reversed(missing):
+            self._files.make_folder(below)
+            touched.add(os.path.dirname(below))  # noqa: PTH120
 
     def _remove(self, path: str, touched: set[str]) -> None:
         folder = os.path.dirname(path)  # noqa: PTH120

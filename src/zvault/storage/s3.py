@@ -75,8 +75,9 @@ class S3Storage:
 
     @property
     def identity(self) -> str:
-        """The URL plus the endpoint: the same bucket name exists at many providers."""
-        return f"{self.url} at {self._options.endpoint or self._options.region}"
+        """The place with its endpoint: the same bucket name exists at many providers."""
+        place = self._options.endpoint or self._options.region
+        return f"s3 {place} {self._options.bucket}/{self._prefix}".rstrip("/")
 
     @property
     def provider(self) -> str:

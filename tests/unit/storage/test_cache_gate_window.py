@@ -1,0 +1,150 @@
+"""The small helpers: caches, the gate, the counter, the window."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from zvault.storage.api import Delete, Put
+from zvault.storage.cache import FetchCache, ValueCache
+from zvault.storage.counting import CountingStorage
+from zvault.storage.gate import GatedStorage
+from zvault.storage.inmem import InMemStorage
+from zvault.storage.window import ordered_map
+
+
+def test_a_cache_stays_within_its_limit_and_forgets_the_least_recently_used() -> None:
+    cache = ValueCache(100_000)
+    for number in range(1000):
+        cache.put(f"k{number}", b"x" * 500)
+        cache.get("k0")
+    assert cache.get("k0") is not None
+    assert cache.get("k1") is None
+    assert len(cache) * 700 <= 101_000
+
+
+def test_a_value_too_large_for_the_cache_drops_the_older_one_of_its_key() -> None:
+    cache = ValueCache(10_000)
+    cache.put("k", b"small")
+    cache.put("k", b"x" * 5000)
+    assert cache.get("k") is None
+
+
+def test_a_fetch_that_a_write_overtook_is_not_remembered() -> None:
+    cache = FetchCache(10_000)
+    token = cache.begin_fetch("k")
+    cache.begin_write("k")
+    cache.end_write("k", b"new")
+    cache.end_fetch("k", token, b"old")
+    assert cache.get("k") == b"new"
+
+
+def test_a_fetch_during_a_write_is_not_remembered() -> None:
+    cache = FetchCache(10_000)
+    cache.begin_write("k")
+    token = cache.begin_fetch("k")
+    cache.end_fetch("k", token, b"old")
+    assert cache.get("k") is None
+    cache.end_write("k", None)
+    assert cache.get("k") is None
+
+
+def test_of_two_writes_at_once_neither_is_remembered_before_both_ended() -> None:
+    cache = FetchCache(10_000)
+    cache.begin_write("k")
+    cache.begin_write("k")
+    cache.end_write("k", b"one")
+    assert cache.get("k") is None
+    cache.end_write("k", b"two")
+    token = cache.begin_fetch("k")
+    cache.end_fetch("k", token, b"truth")
+    assert cache.get("k") == b"truth"
+
+
+async def test_a_held_gate_lets_reads_through_and_writes_wait() -> None:
+    gate = GatedStorage(InMemStorage({"a": b"1"}))
+    async with gate.held():
+        write = asyncio.create_task(gate.apply([Put("a", b"2")]))
+        await asyncio.sleep(0.01)
+        assert not write.done()
+        assert await gate.get("a") == b"1"
+    await write
+    assert await gate.get("a") == b"2"
+
+
+async def test_holding_waits_for_the_writes_under_way() -> None:
+    class Slow(InMemStorage):
+        async def apply(self, operations: object) -> None:
+            await asyncio.sleep(0.02)
+            await super().apply(operations)  # type: ignore[arg-type]
+
+    gate = GatedStorage(Slow())
+    write = asyncio.create_task(gate.apply([Put("a", b"1")]))
+    await asyncio.sleep(0)
+    async with gate.held(), gate.held():
+        assert write.done()
+        assert await gate.get("a") == b"1"
+
+
+async def test_a_gate_opens_again_after_an_error_inside_and_in_a_write() -> None:
+    gate = GatedStorage(InMemStorage())
+    with pytest.raises(KeyError):
+        async with gate.held():
+            raise KeyError("inside")
+    with pytest.raises(Exception, match="refused"):
+        await gate.apply([Put("a..b", b"")])
+    async with gate.held():
+        pass
+    await gate.apply([Put("a", b"1")])
+
+
+async def test_an_open_gate_does_not_suspend_a_writer() -> None:
+    with pytest.raises(StopIteration):
+        GatedStorage(InMemStorage()).apply([Put("a", b"1")]).send(None)
+
+
+async def test_counts_are_of_what_passed() -> None:
+    store = CountingStorage(InMemStorage())
+    await store.apply([Put("a", b"123"), Put("b", b"4"), Delete("a")])
+    await store.get("a")
+    await store.list("")
+    counts = store.counts
+    assert (counts.applies, counts.puts, counts.deletes, counts.written_bytes) == (1, 2, 1, 4)
+    assert (counts.gets, counts.lists) == (1, 1)
+
+
+async def numbers(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+async def test_a_window_keeps_order_and_bound() -> None:
+    running = most = 0
+
+    async def work(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001 * (number % 3))
+        running -= 1
+        return number
+
+    assert [n async for n in ordered_map(numbers(50), work, 8)] == list(range(50))
+    assert 2 <= most <= 8
+
+
+async def test_an_error_in_a_window_cancels_and_awaits_the_rest() -> None:
+    ended: list[int] = []
+
+    async def work(number: int) -> int:
+        try:
+            await asyncio.sleep(0 if number == 3 else 10)
+            if number == 3:
+                raise ValueError("three")
+        finally:
+            ended.append(number)
+        return number
+
+    with pytest.raises(ValueError, match="three"):
+        await asyncio.wait_for(anext(ordered_map(numbers(50), work, 8)), 5)
+    assert sorted(ended) == list(range(8))

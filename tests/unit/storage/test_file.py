@@ -1,0 +1,254 @@
+"""The file backend beside what the contract suite asks: modes, locks, strays, leftovers, cache."""
+
+import asyncio
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from zvault.storage.api import Delete, Put
+from zvault.storage.digest import read_entries
+from zvault.storage.errors import (
+    CorruptEntryError,
+    InvalidKeyError,
+    ReadOnlyStoreError,
+    StorageError,
+    StoreLockedError,
+    StoreNotFoundError,
+)
+from zvault.storage.file import FileStorage
+from zvault.storage.walk import walk
+
+
+async def test_files_and_folders_are_private_and_laid_out_as_a_real_server_does(
+    tmp_path: Path,
+) -> None:
+    store = FileStorage.open(tmp_path / "new" / "data")
+    await store.apply([Put("a/b/c", b"1"), Put("a/b", b"2"), Put("top", b"3")])
+    await store.close()
+    root = tmp_path / "new" / "data"
+    files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+    assert files == ["_top", "a/_b", "a/b/_c"]
+    assert (root / "a/b/_c").read_bytes() == b'{"Value":"MQ=="}\n'
+    for path in [root, *root.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600)
+
+
+async def test_deleting_removes_empty_folders_up_to_but_not_with_the_root(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path / "data")
+    await store.apply([Put("a/b/c/d", b"1"), Put("a/x", b"2")])
+    await store.apply([Delete("a/b/c/d")])
+    assert not (tmp_path / "data/a/b").exists()
+    assert (tmp_path / "data/a/_x").exists()
+    await store.apply([Delete("a/x")])
+    await store.close()
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+async def test_a_second_writer_is_told_who_holds_the_store(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path)
+    with pytest.raises(StoreLockedError, match=f"process {os.getpid()}") as caught:
+        FileStorage.open(tmp_path)
+    assert caught.value.hint
+    await store.close()
+    await FileStorage.open(tmp_path).close()
+
+
+async def test_a_reader_needs_no_lock_writes_nothing_and_sees_what_is_true_now(
+    tmp_path: Path,
+) -> None:
+    writer = FileStorage.open(tmp_path)
+    await writer.apply([Put("a", b"1")])
+    before = sorted(tmp_path.rglob("*"))
+    reader = FileStorage.open(tmp_path, read_only=True)
+    assert await reader.get("a") == b"1"
+    await writer.apply([Put("a", b"2")])
+    assert await reader.get("a") == b"2"
+    with pytest.raises(ReadOnlyStoreError):
+        await reader.apply([Put("a", b"3")])
+    await reader.close()
+    assert sorted(tmp_path.rglob("*")) == before
+    await writer.close()
+
+
+async def test_a_wrong_path_is_named_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFoundError, match="does not exist"):
+        FileStorage.open(tmp_path / "typo", read_only=True)
+    assert not (tmp_path / "typo").exists()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreNotFoundError, match="no directory"):
+        FileStorage.open(tmp_path / "file", read_only=True)
+    with pytest.raises(StorageError):
+        FileStorage.open(tmp_path / "file")
+
+
+async def test_leftovers_of_our_own_killed_writer_are_cleaned_up_and_never_listed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".zvault-tmp").mkdir()
+    (tmp_path / ".zvault-tmp" / "17").write_bytes(b'{"Value":"to')
+    reader = FileStorage.open(tmp_path, read_only=True)
+    assert await reader.list("") == []
+    assert await reader.list(".zvault-tmp/") == []
+    assert await reader.get(".zvault-tmp/17") is None
+    writer = FileStorage.open(tmp_path)
+    assert list((tmp_path / ".zvault-tmp").iterdir()) == []
+    await writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_real_servers_leftover_is_listed_and_never_decoded_as_an_entry(
+    tmp_path: Path,
+) -> None:
+    store = FileStorage.open(tmp_path)
+    await store.apply([Put("sys/expire/id/x", b"lease")])
+    folder = tmp_path / "sys/expire/id"
+    (folder / "_x.temp").write_bytes(b'{"Value":"bGVh')
+    assert await store.list("sys/expire/id/") == ["x", "x.temp"]
+    with pytest.raises(CorruptEntryError, match=r"x\.temp") as caught:
+        await store.get("sys/expire/id/x.temp")
+    assert "killed server" in caught.value.hint
+    await store.close()
+
+
+async def test_strays_are_listed_and_have_no_entry(tmp_path: Path) -> None:
+    (tmp_path / "stray").write_text("hello")
+    (tmp_path / "_empty").write_text("")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "_fifo")
+    store = FileStorage.open(tmp_path, read_only=True)
+    assert await store.list("") == ["empty", "fifo", "folder/", "stray"]
+    assert [await store.get(key) for key in ("stray", "empty", "fifo", "folder")] == [None] * 4
+    assert [entry async for entry in read_entries(store)] == []
+
+
+async def test_a_symbolic_link_is_no_entry(tmp_path: Path) -> None:
+    (tmp_path / "_real").write_bytes(b'{"Value":"MQ=="}\n')
+    (tmp_path / "_link").symlink_to(tmp_path / "_real")
+    store = FileStorage.open(tmp_path, read_only=True)
+    with pytest.raises(CorruptEntryError, match="symbolic link"):
+        await store.get("link")
+
+
+async def test_a_link_to_a_folder_is_not_walked_into(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "_a").write_bytes(b'{"Value":"MQ=="}\n')
+    store = FileStorage.open(tmp_path, read_only=True)
+    assert [key async for key in walk(store)] == ["a", "loop"]
+
+
+async def test_a_key_and_a_folder_that_want_one_file_name_are_an_error_that_says_so(
+    tmp_path: Path,
+) -> None:
+    store = FileStorage.open(tmp_path)
+    await store.apply([Put("_x/y", b"1")])
+    with pytest.raises(StorageError, match="taken by another key"):
+        await store.apply([Put("x", b"2")])
+    await store.apply([Put("z", b"3")])
+    with pytest.raises(StorageError, match="taken by another key"):
+        await store.apply([Put("_z/y", b"4")])
+    assert await store.get("_x/y") == b"1"
+    assert await store.get("z") == b"3"
+    await store.close()
+
+
+async def test_a_path_too_long_for_the_machine_is_an_invalid_key(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path)
+    with pytest.raises(InvalidKeyError, match="too long"):
+        await store.apply([Put("/".join(["x" * 200] * 30), b"1")])
+    assert await store.get("/".join(["x" * 200] * 30)) is None
+    deep = "/".join(["d"] * 1500)
+    await store.apply([Put(deep, b"deep")])
+    assert [key async for key in walk(store)] == [deep]
+    await store.apply([Delete(deep)])  # pytest's own cleaning would recurse too deep
+    assert await store.list("") == []
+    await store.close()
+
+
+async def test_a_read_never_suspends(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path)
+    await store.apply([Put("a", b"1")])
+    for key in ("a", "absent"):
+        with pytest.raises(StopIteration):
+            store.get(key).send(None)
+    await store.close()
+
+
+async def test_the_cache_shows_each_write_at_once(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path)
+    for value in (b"1", b"2", b"3"):
+        await store.apply([Put("a", value)])
+        assert await store.get("a") == value
+        assert await store.get("a") == value
+    await store.apply([Delete("a")])
+    assert await store.get("a") is None
+    await store.close()
+
+
+async def test_a_caller_that_is_cancelled_hurts_nobody_else(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path)
+    tasks = [asyncio.create_task(store.apply([Put(f"k/{n}", b"1")])) for n in range(20)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(result, asyncio.CancelledError) for result in results) == 1
+    assert results.count(None) == 19
+    await store.close()
+    reader = FileStorage.open(tmp_path, read_only=True)
+    assert len([key async for key in walk(reader)]) in (19, 20)
+
+
+async def test_closing_finishes_what_has_begun(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path)
+    tasks = [asyncio.create_task(store.apply([Put(f"k/{n}", b"1")])) for n in range(50)]
+    await asyncio.sleep(0)
+    await store.close()
+    await asyncio.gather(*tasks)
+    with pytest.raises(ReadOnlyStoreError):
+        await store.apply([Put("late", b"1")])
+    reader = FileStorage.open(tmp_path, read_only=True)
+    assert len(await reader.list("k/")) == 50
+
+
+async def test_a_defect_in_the_committer_reaches_the_caller_instead_of_hanging_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStorage.open(tmp_path)
+    assert store._writing is not None
+
+    def broken(batch: object) -> list[None]:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(store._writing.queue._committer, "commit", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        await asyncio.wait_for(store.apply([Put("a", b"1")]), 5)
+    await store.close()
+
+
+async def test_the_lock_is_on_the_directory_and_leaves_no_file(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    await store.close()
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_store_of_somebody_else_is_an_error_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read everything, so the refusal is played."""
+    store = FileStorage.open(tmp_path, read_only=True)
+
+    def refuse(*args: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StorageError, match="Permission denied") as caught:
+        await store.get("a")
+    assert "owns the data directory" in caught.value.hint
