@@ -22,6 +22,8 @@ _EXPANDERS: dict[bytes, Callable[[bytes], Any]] = {
     _SNAPPY: cramjam.snappy.decompress,
     b"4": cramjam.lz4.decompress,
 }
+_SNAPPY_STREAM = b"\xff\x06\x00\x00sNaPpY"
+"""The stream identifier, which alone is the empty stream."""
 _GO_SYSTEM = b"\xff"
 """Go's gzip header names no operating system."""
 
@@ -47,4 +49,4 @@ def gzipped(data: bytes) -> bytes:
 
 def snappy_framed(data: bytes) -> bytes:
     """With the snappy canary in front, as identity buckets are written."""
-    return _SNAPPY + bytes(cramjam.snappy.compress(data))
+    return _SNAPPY + (bytes(cramjam.snappy.compress(data)) or _SNAPPY_STREAM)
