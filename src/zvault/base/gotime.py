@@ -13,6 +13,7 @@ ZERO_NS = -62_135_596_800_000_000_000
 SECOND_NS = 1_000_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC by definition; isoformat without offset
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)"
 )
@@ -35,9 +36,7 @@ def format_time(ns: int) -> str:
     if ns == ZERO_NS:
         return ZERO_TIME
     seconds, fraction = divmod(ns, SECOND_NS)
-    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-    if text[4] != "-":
-        text = text.rjust(20, "0")
+    text = (_NAIVE_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")
     if fraction:
         text += "." + f"{fraction:09d}".rstrip("0")
     return text + "Z"
