@@ -1,0 +1,125 @@
+"""The backups in a place: list, the newest good one, verify again, prune.
+
+What lives here: reading and rewriting records, removing files. What never does: which files go
+(``retention.py``), what is in an archive.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from zvault.base.clock import Clock
+from zvault.base.errors import VerificationError
+from zvault.base.secret import Secret
+from zvault.offline.report import VerifyReport
+from zvault.ops.backup.check import counts_seen, decrypt_all, open_backup, problems_of
+from zvault.ops.backup.errors import BackupNotFoundError, BackupUnopenedError
+from zvault.ops.backup.places import Place
+from zvault.ops.backup.record import (
+    PARTIAL,
+    SIDECAR,
+    BackupRecord,
+    decode_record,
+    encode_record,
+    is_backup_name,
+    record_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One backup file. ``record`` None: nobody ever verified it, or its record is broken."""
+
+    name: str
+    bytes: int | None
+    record: BackupRecord | None
+
+    @property
+    def verified(self) -> bool:
+        """Recorded as verified, and the file still has the size it had then."""
+        if self.record is None or not self.record.verified:
+            return False
+        return self.bytes is None or self.bytes == self.record.bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The backups of one place."""
+
+    place: Place
+    clock: Clock
+
+    async def backups(self) -> list[Listed]:
+        """Every backup, oldest first. Raises BackupPlaceError, StorageError."""
+        found = []
+        for file in await self.place.files():
+            if is_backup_name(file.name):
+                record = await self._record(file.name)
+                found.append(Listed(file.name, file.bytes, record))
+        return sorted(found, key=lambda listed: listed.name)
+
+    async def partials(self) -> list[str]:
+        """What interrupted runs left."""
+        names = [file.name for file in await self.place.files()]
+        return [name for name in names if name.endswith(PARTIAL) and "vault-backup-" in name]
+
+    async def latest_verified(self, store: str | None = None) -> BackupRecord | None:
+        """The newest verified one, of ``store`` when given."""
+        good = [listed.record for listed in await self.backups() if listed.verified]
+        fitting = [record for record in good if record and store in (None, record.store)]
+        return max(fitting, key=lambda record: record.taken_ns, default=None)
+
+    async def verify(self, name: str, shares: Sequence[Secret]) -> BackupRecord:
+        """Read it from its place, check it, decrypt every entry, and record what came of it.
+
+        Raises BackupError (recorded as not verified), BackupNotFoundError, BackupPlaceError, what
+        opening with ``shares`` raises.
+        """
+        known = await self._record(name)
+        try:
+            async with open_backup(self.place, name, known.sha256 if known else None) as backup:
+                report = await decrypt_all(backup, shares)
+                record = record_of(
+                    name,
+                    backup.manifest,
+                    backup.sha256,
+                    backup.bytes,
+                    verified_ns=self.clock.now_ns(),
+                    seen=counts_seen(report),
+                    problems=problems_of(report, backup.manifest),
+                )
+        except VerificationError as error:
+            if known is not None and known.verified and _is_about_the_file(error):
+                broken = replace(known, verified=False, problems=(error.message,))
+                await self.place.write_small(name + SIDECAR, encode_record(broken))
+            raise
+        await self.place.write_small(name + SIDECAR, encode_record(record))
+        _require_good(record, report)
+        return record
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Remove backups with their records, and partials. Raises BackupNotFoundError."""
+        present = {file.name for file in await self.place.files()}
+        for name in names:
+            if name not in present:
+                raise BackupNotFoundError(f"{self.place.url} has no {name}", hint="list again")
+            await self.place.delete(name + SIDECAR)
+            await self.place.delete(name)
+
+    async def _record(self, name: str) -> BackupRecord | None:
+        content = await self.place.read_small(name + SIDECAR)
+        return decode_record(content, name) if content is not None else None
+
+
+def _is_about_the_file(error: VerificationError) -> bool:
+    """Wrong shares say nothing about the backup."""
+    return error.code.startswith("backup")
+
+
+def _require_good(record: BackupRecord, report: VerifyReport) -> None:
+    if not record.verified:
+        raise BackupUnopenedError(
+            f"the store in {record.name} is not whole: {'; '.join(record.problems[:5])}",
+            hint="keep an older backup, and repair the store: zvault store verify",
+        )
+    if not report.ok:
+        raise BackupUnopenedError(report.describe(), hint="repair the store")
