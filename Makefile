@@ -62,3 +62,5 @@ lock: $(UV) ## renew the hashed requirement files from pyproject.toml
 
 clean: ## drop what setup made
 	rm -rf $(VENV) .servers .demo
+
+include make/seeds.mk

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
@@ -17,10 +18,10 @@ from zvault.base.atomic_file import fsync_directory, write_atomic
 from zvault.base.clock import Clock
 from zvault.base.errors import PreconditionError, VerificationError
 from zvault.base.secret import Secret
-from zvault.ops.migration.model import Retired, SiteState
+from zvault.ops.migration.model import Retired, SiteState, Target
 from zvault.ops.migration.stores import Opener
 from zvault.ops.tls import renewal
-from zvault.ops.tls.check import problem_of
+from zvault.ops.tls.check import check_files, problem_of
 from zvault.ops.tls.files import TlsPaths
 from zvault.ops.unseal.keeping import Maker, destroy_key_file, load_key_file, prove_key_file
 from zvault.ops.unseal.passwords import PasswordSource
@@ -28,6 +29,7 @@ from zvault.storage.urls import parse_store_url
 
 STATE_FORMAT = 1
 _CONFIG_MODE = 0o644
+_SERVED_SECONDS = 10.0
 
 
 class BrokenStateError(VerificationError):
@@ -163,6 +165,18 @@ class TlsDoor:
             renewal.renew(self.paths, list(self.hosts) or None, self.clock)
         else:
             renewal.init(self.paths, list(self.hosts), self.clock, name=f"{self.name} private CA")
+
+    async def require_served(self, target: Target) -> None:
+        parts = urlsplit(target.address)
+        listener = renewal.Listener(parts.hostname or "", parts.port or 443, self.paths.ca)
+        wanted = check_files(self.paths, renewal.utc(self.clock)).fingerprint
+        await asyncio.to_thread(
+            renewal.await_served,
+            listener,
+            wanted,
+            timeout_seconds=_SERVED_SECONDS,
+            clock=self.clock,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,17 @@ class VaultDoor:
         rules = PeerRules(target.address, self.owner_uid, self.find_pid, target.ca_file)
         await asyncio.to_thread(submit_round, rules.connect(_UNSEAL_SECONDS), list(shares))
 
+    async def canary_problem(self) -> str:
+        """See Vault."""
+        if not self.canary_settings.configured:
+            return "zvault.toml names no canary role, so nobody would log in and try"
+        try:
+            _read_line(self.canary_settings.role_id_file, "canary's role_id")
+            _read_line(self.canary_settings.secret_id_file, "canary's secret_id")
+        except ZvaultError as error:
+            return error.message
+        return ""
+
     async def canary(self, target: Target, nonce: str) -> dict[str, Any]:
         """See Vault."""
         try:

@@ -99,7 +99,7 @@ def build_ports(
         ),
         audit_file=AuditFileDoor(site.places.audit_file),
         front_door=ClientsDoor(FrontDoor(front_door_settings(site))),
-        backups=BackupDoor(site, opener, clock),
+        backups=BackupDoor(site, opener, clock, lambda: runtime.observe().pid),
         key_files=key_files,
         tls=TlsDoor(geography.tls_paths, site.tls_hosts, clock, site.name),
         files=ConfigFiles(),

@@ -13,6 +13,7 @@ from zvault.app.site import load_site
 from zvault.app.wiring import build_ports, journal_path, new_run_id, operator_of
 from zvault.base.clock import SystemClock
 from zvault.base.errors import VerificationError
+from zvault.base.gotime import format_time
 from zvault.cli.output import emit, progress, reporting_errors
 from zvault.cli.site_options import (
     SITE_DEFAULT,
@@ -91,6 +92,45 @@ def down(site: SiteOption = SITE_DEFAULT, as_json: JsonOption = False) -> None:
         with operator_of(load_site(site), brought(None, 0, None), progress) as operator:
             asyncio.run(_stand(operator).down())
         emit({"stopped": True}, as_json=as_json, lines=["server and unseal agent are stopped"])
+
+
+@_stage.command("backup")
+def backup(
+    site: SiteOption = SITE_DEFAULT,
+    shares_file: SharesFileOption = None,
+    prompt_shares: PromptOption = 0,
+    token_file: TokenFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A backup of the active store, read back and opened with the shares or the key file."""
+    with reporting_errors(as_json=as_json):
+        bring = brought(shares_file, prompt_shares, token_file)
+        with operator_of(load_site(site), bring, progress) as operator:
+            taken = asyncio.run(_stand(operator).back_up())
+        emit(
+            {"name": taken.name, "store": taken.store_url, "taken": format_time(taken.taken_ns)},
+            as_json=as_json,
+            lines=[f"{taken.name}: {taken.store_url}, read back, every entry opened"],
+        )
+
+
+@_stage.command("certificate")
+def certificate(site: SiteOption = SITE_DEFAULT, as_json: JsonOption = False) -> None:
+    """A new certificate from the private CA; a running TLS server takes and shows it.
+
+    The front door shows it after ``zvault frontdoor reload``, at a quiet time.
+    """
+    with reporting_errors(as_json=as_json):
+        with operator_of(load_site(site), brought(None, 0, None), progress) as operator:
+            shown = asyncio.run(_stand(operator).renew_certificate())
+        emit(
+            {"renewed": True, "shown_by_server": shown},
+            as_json=as_json,
+            lines=[
+                "the certificate is renewed; "
+                + ("a handshake with the server shows it" if shown else "no TLS server is running")
+            ],
+        )
 
 
 def smoke(

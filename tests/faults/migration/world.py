@@ -166,6 +166,8 @@ class Site:
     storage_operations: int = 0
     agent_broken: bool = False
     canary_broken: bool = False
+    canary_works: int | None = None
+    canary_problem: str = ""
 
     # -- the world moves ---------------------------------------------------------------------
 
@@ -319,9 +321,14 @@ class FakeVault(Door):
 
         await self.effect("vault.unseal", do)
 
+    async def canary_problem(self) -> str:
+        return self.site.canary_problem
+
     async def canary(self, target: Target, nonce: str) -> dict[str, Any]:
         self._require_serving(target)
-        if self.site.canary_broken:
+        if self.site.canary_works is not None:
+            self.site.canary_works -= 1
+        if self.site.canary_broken or self.site.canary_works == -1:
             raise CanaryError("the canary's login failed", hint="planted")
         store = self.site.active_store()
         value = SEALED + nonce.encode()
@@ -465,6 +472,10 @@ class FakeTls(Door):
             self.site.certificate = True
 
         await self.effect("tls.issue", do)
+
+
+    async def require_served(self, target: Target) -> None:
+        assert self.site.certificate
 
 
 class FakeFiles(Door):

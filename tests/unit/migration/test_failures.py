@@ -15,6 +15,7 @@ from tests.faults.migration.world import (
     end_state,
     new_site,
     require_nothing_lost,
+    store_content,
 )
 from zvault.ops.migration.errors import (
     ClientsNotMovedError,
@@ -42,9 +43,10 @@ async def test_a_failed_canary_before_the_commit_puts_everything_back(
 ) -> None:
     site = new_site(origin)
     before = end_state(site)
-    site.canary_broken = True
+    site.canary_works = 1
     with pytest.raises(MigrationRolledBackError, match=f"stage {origin} serves again"):
         await go(site, to_stage)
+    assert site.canary_works == -1
     assert end_state(site) == before
     require_nothing_lost(site)
 
@@ -54,27 +56,36 @@ async def test_a_failed_canary_after_the_commit_leads_forward_only(
     origin: int, to_stage: int
 ) -> None:
     site = new_site(origin)
-    site.canary_broken = True
+    site.canary_works = 1
     with pytest.raises(MigrationInterruptedError, match="after the commit"):
         await go(site, to_stage)
     assert site.state is not None
     assert site.state.stage == to_stage
-    site.canary_broken = False
+    site.canary_works = None
     await connect(site, Killer())[1]().resume()
     assert end_state(site)["stage"] == to_stage
     require_nothing_lost(site)
 
 
-async def test_after_the_commit_the_way_back_is_a_migration_that_keeps_what_was_written() -> None:
+async def test_a_canary_that_fails_on_the_source_touches_nothing() -> None:
     site = new_site(8)
     site.canary_broken = True
+    with pytest.raises(MigrationRolledBackError, match="login failed"):
+        await go(site, 9)
+    assert S3_URL not in site.stores or not store_content(site.stores[S3_URL])
+    assert site.server.alive
+
+
+async def test_after_the_commit_the_way_back_is_a_migration_that_keeps_what_was_written() -> None:
+    site = new_site(8)
+    site.canary_works = 1
     with pytest.raises(MigrationInterruptedError):
         await go(site, 9)
     written = site.client_writes
     for _ in range(20):
         await site.tick()
     assert site.client_writes > written
-    site.canary_broken = False
+    site.canary_works = None
     operator = connect(site, Killer())[1]()
     assert await operator.turn_back() is None
     proposal = await operator.propose(8, Options(take_backup=True))

@@ -38,6 +38,7 @@ class Facts:
     layout_risk: str
     has_shares: bool
     has_token: bool
+    canary_problem: str
     free_bytes: int | None
     needed_bytes: int
 
@@ -69,6 +70,9 @@ async def observe_for(
         layout_risk=await ports.key_files.layout_risk(),
         has_shares=await ports.credentials.has_shares(),
         has_token=await ports.credentials.has_token(),
+        canary_problem=(
+            "" if parameters.options.without_canary else await ports.vault.canary_problem()
+        ),
         free_bytes=ports.machine.free_bytes(destination.store_url) if moves else None,
         needed_bytes=(
             await ports.stores.size(source.store_url) if moves and looked.reachable else 0

@@ -17,7 +17,7 @@ from zvault.ops.migration.model import Parameters
 from zvault.ops.migration.steps.agent import AgentOff, AgentOn
 from zvault.ops.migration.steps.audit import AuditOff, AuditOn, RotateAudit
 from zvault.ops.migration.steps.backup import Backup
-from zvault.ops.migration.steps.canary import Canary
+from zvault.ops.migration.steps.canary import Canary, RehearseCanary
 from zvault.ops.migration.steps.certificate import Certificate
 from zvault.ops.migration.steps.clients import AllowPlaintext, MoveClients, Quiet, RefusePlaintext
 from zvault.ops.migration.steps.commit import Commit
@@ -63,6 +63,7 @@ STEPS: Mapping[str, Step] = {
         Prove(),
         Commit(),
         Canary(),
+        RehearseCanary(),
         AuditOn(),
         RotateAudit(),
         AuditOff(),
@@ -103,8 +104,8 @@ def plan_steps(parameters: Parameters) -> tuple[str, ...]:
     if options.take_backup and parameters.recovery is None:
         names = ("backup", *names)
     if options.without_canary:
-        names = tuple(name for name in names if name != "canary")
-    return names
+        return tuple(name for name in names if name != "canary")
+    return ("rehearse-canary", *names) if parameters.source_serves else names
 
 
 def _seven_to_eight() -> tuple[str, ...]:

@@ -172,6 +172,12 @@ def _credentials(parameters: Parameters, facts: Facts) -> Iterator[Refusal]:
             "changing the audit device needs the operator's token",
             "--token-file FILE (mode 0600)",
         )
+    if facts.canary_problem:
+        yield Refusal(
+            "no-canary",
+            facts.canary_problem,
+            "set [canary] in zvault.toml, or say --without-canary",
+        )
     if to.tls and facts.layout_risk:
         yield Refusal(
             "password-beside-key-file",

@@ -12,7 +12,7 @@ from zvault.ops.migration.errors import MigrationRefusedError, OpenRunError
 from zvault.ops.migration.ledger import Run
 from zvault.ops.migration.model import Limits, Options, Parameters, Side, SiteState
 from zvault.ops.migration.operate import Geography
-from zvault.ops.migration.ports import Ports, SealFacts
+from zvault.ops.migration.ports import BackupFacts, Ports, SealFacts
 from zvault.ops.migration.world import World, await_answer, await_unsealed
 from zvault.ops.stages.model import UnsealKind
 
@@ -71,6 +71,32 @@ class Stand:
         self._require_no_run()
         await self.ports.agent.stop()
         await self.ports.server.stop()
+
+    async def back_up(self) -> BackupFacts:
+        """A verified backup of the active store. Raises MigrationRefusedError without a stage."""
+        state = await self.ports.state.read()
+        if state is None:
+            raise MigrationRefusedError(
+                "this site has no active stage yet", hint="zvault stage up --stage 7"
+            )
+        shares = await self.ports.credentials.unseal_shares()
+        return await self.ports.backups.take(state.store_url, shares)
+
+    async def renew_certificate(self) -> bool:
+        """A new certificate; a running TLS server takes it, and a handshake shows it.
+
+        Whether a server was there to show it. Raises TlsNotServedError.
+        """
+        await self.ports.tls.issue()
+        state = await self.ports.state.read()
+        if state is None or not (await self.ports.server.observe()).alive:
+            return False
+        side = self.geography.side(state.stage, state.store_url)
+        if not side.stage.tls:
+            return False
+        await self.ports.server.reload()
+        await self.ports.tls.require_served(side.target)
+        return True
 
     def _require_no_run(self) -> None:
         if self.waiting is not None:

@@ -2,7 +2,23 @@
 
 from typing import Any
 
-from zvault.ops.migration.world import CheckStep, World
+from zvault.ops.migration.world import CheckStep, World, is_serving
+
+
+class RehearseCanary(CheckStep):
+    """The same against the source: a canary that fails there would say nothing about the rest."""
+
+    name = "rehearse-canary"
+
+    def describe(self, world: World) -> str:
+        return "canary against the running server, before anything is touched"
+
+    async def done(self, world: World) -> bool:
+        # A run that has stopped the source is past this point.
+        return not await is_serving(world, world.source)
+
+    async def act(self, world: World) -> dict[str, Any]:
+        return await world.ports.vault.canary(world.source.target, world.parameters.run)
 
 
 class Canary(CheckStep):

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Stage 7 to stage 8. Arguments go to zvault: --shares-file FILE, --site FILE, ...
+cd "$(dirname "$0")/.." && exec .venv/bin/zvault migrate --to 8 --backup --yes "$@"

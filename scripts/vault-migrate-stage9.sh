@@ -1,0 +1,3 @@
+#!/bin/sh
+# Stage 8 to stage 9. Arguments go to zvault: --token-file FILE, --site FILE, ...
+cd "$(dirname "$0")/.." && exec .venv/bin/zvault migrate --to 9 --backup --rotate-audit --yes "$@"
