@@ -59,7 +59,7 @@ def test_kv_v1_lives_a_life(root: hvac.Client) -> None:
     kv = root.secrets.kv.v1
     kv.create_or_update_secret("app/db", secret={"n": 1, "f": 1.5, "t": "я"}, mount_point="old")
     assert kv.read_secret("app/db", mount_point="old")["data"] == {"n": 1, "f": 1.5, "t": "я"}
-    assert kv.list_secrets("", mount_point="old")["data"]["keys"] == ["app/"]
+    assert "app/" in kv.list_secrets("", mount_point="old")["data"]["keys"]
     assert kv.list_secrets("app", mount_point="old")["data"]["keys"] == ["db"]
     kv.delete_secret("app/db", mount_point="old")
     with pytest.raises(hvac.exceptions.InvalidPath):
@@ -68,26 +68,28 @@ def test_kv_v1_lives_a_life(root: hvac.Client) -> None:
         kv.list_secrets("app", mount_point="old")
 
 
+@pytest.mark.filterwarnings("ignore:The raise_on_deleted_version")  # hvac's own patch() asks so
 def test_kv_v2_lives_a_life(root: hvac.Client) -> None:
     kv = root.secrets.kv.v2
     mount = {"mount_point": "zakupai"}
+    reading = {**mount, "raise_on_deleted_version": True}
     for number in (1, 2, 3):
         kv.create_or_update_secret("gateway/db", secret={"v": number}, cas=number - 1, **mount)
     with pytest.raises(hvac.exceptions.InvalidRequest, match="check-and-set parameter did not"):
         kv.create_or_update_secret("gateway/db", secret={"v": 0}, cas=1, **mount)
-    assert kv.read_secret_version("gateway/db", version=2, **mount)["data"]["data"] == {"v": 2}
+    assert kv.read_secret_version("gateway/db", version=2, **reading)["data"]["data"] == {"v": 2}
     kv.patch("gateway/db", secret={"w": True}, **mount)
-    latest = kv.read_secret_version("gateway/db", raise_on_deleted_version=True, **mount)
+    latest = kv.read_secret_version("gateway/db", **reading)
     assert latest["data"]["data"] == {"v": 3, "w": True}
     assert latest["data"]["metadata"]["version"] == 4
     assert kv.list_secrets("", **mount)["data"]["keys"] == ["gateway/"]
     kv.delete_latest_version_of_secret("gateway/db", **mount)
     with pytest.raises(hvac.exceptions.InvalidPath):
-        kv.read_secret_version("gateway/db", raise_on_deleted_version=True, **mount)
+        kv.read_secret_version("gateway/db", **reading)
     deleted = kv.read_secret_version("gateway/db", raise_on_deleted_version=False, **mount)
     assert deleted["data"]["metadata"]["deletion_time"]
     kv.undelete_secret_versions("gateway/db", versions=[4], **mount)
-    assert kv.read_secret_version("gateway/db", raise_on_deleted_version=True, **mount)
+    assert kv.read_secret_version("gateway/db", **reading)
     kv.destroy_secret_versions("gateway/db", versions=[1], **mount)
     versions = kv.read_secret_metadata("gateway/db", **mount)["data"]["versions"]
     assert versions["1"]["destroyed"] is True

@@ -34,6 +34,7 @@ from zvault.server.translate import (
 
 log = logging.getLogger("zvault.server.http")
 _WRITE_METHODS = ("PUT", "POST")
+_UPDATE, _PATCH = Operation.UPDATE, Operation.PATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,10 @@ class App:
 
     def _request(self, wire: WireRequest, path: str, operation: Operation, query: Query) -> Request:
         head = wire.head
-        if operation in (Operation.UPDATE, Operation.PATCH):
+        if operation is _UPDATE or operation is _PATCH:
             data = body_data(wire.method, head.content_type, wire.body)
         else:
-            data = query_data(query)
+            data = query_data(query) if query else {}
         return Request(
             id=self._ids.next(),
             operation=operation,

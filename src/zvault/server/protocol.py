@@ -233,14 +233,14 @@ class HttpProtocol(asyncio.Protocol):
 
     def _check_partial(self, held: bytearray) -> None:
         """Refuse early what can never become a request; start the header clock."""
-        if len(held) > MAX_HEAD_BYTES:
-            raise RefusedRequestError(431, "request header fields too large")
         if held:
             first_line_end = held.find(b"\n")
             if first_line_end == 0 or (first_line_end > 0 and held[first_line_end - 1] != 0x0D):
                 raise RefusedRequestError(400, "bare line feed")
             if not 0x21 <= held[0] < 0x7F and held[0] != 0x0D:
                 raise RefusedRequestError(400, "not HTTP")
+            if len(held) > MAX_HEAD_BYTES:
+                raise RefusedRequestError(431, "request header fields too large")
             if self.deadline > self._connections.now + self._limits.read_header_seconds:
                 self._set_deadline(self._limits.read_header_seconds)
 
