@@ -53,7 +53,7 @@ class Catalog:
         found = []
         for file in await self.place.files():
             if is_backup_name(file.name):
-                record = await self._record(file.name)
+                record = await self.record(file.name)
                 found.append(Listed(file.name, file.bytes, record))
         return sorted(found, key=lambda listed: listed.name)
 
@@ -74,7 +74,7 @@ class Catalog:
         Raises BackupError (recorded as not verified), BackupNotFoundError, BackupPlaceError, what
         opening with ``shares`` raises.
         """
-        known = await self._record(name)
+        known = await self.record(name)
         try:
             async with open_backup(self.place, name, known.sha256 if known else None) as backup:
                 report = await decrypt_all(backup, shares)
@@ -105,7 +105,8 @@ class Catalog:
             await self.place.delete(name + SIDECAR)
             await self.place.delete(name)
 
-    async def _record(self, name: str) -> BackupRecord | None:
+    async def record(self, name: str) -> BackupRecord | None:
+        """What was recorded about a backup; None when nothing (readable) was."""
         content = await self.place.read_small(name + SIDECAR)
         return decode_record(content, name) if content is not None else None
 

@@ -5,6 +5,7 @@ What lives here: the two depths of looking. What never does: writing.
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -53,7 +54,7 @@ async def open_archive(
     local: Path, url: str, expected_sha256: str | None = None
 ) -> AsyncIterator[OpenBackup]:
     """``open_backup`` for a file on this machine."""
-    spool = Spool(local.parent)
+    spool = Spool(local.parent if os.access(local.parent, os.W_OK) else None)
     try:
         found = await asyncio.to_thread(_read, local, spool, expected_sha256)
         storage = SpoolStorage(spool, f"backup:{url}")

@@ -127,6 +127,15 @@ def hold_of(pid: int, limit_seconds: float = DEFAULT_LIMIT_SECONDS) -> ProcessHo
     return ProcessHold(server, limit_seconds)
 
 
+def hold_of_pid_file(path: Path, limit_seconds: float = DEFAULT_LIMIT_SECONDS) -> ProcessHold:
+    """A hold on the process whose pid is in a file. Raises HoldError."""
+    try:
+        pid = int(path.read_text().strip())
+    except (OSError, ValueError):
+        raise HoldError(f"{path} holds no pid", hint="is the server running?") from None
+    return hold_of(pid, limit_seconds)
+
+
 def _states(pid: int) -> list[str]:
     """The state letter of every thread: proc(5)."""
     states = []
