@@ -18,7 +18,7 @@ from zvault.offline.tables import Mounts
 from zvault.records import approle, compress, gojson, identity, kv2, leases, policies, tokens
 from zvault.records.errors import RecordError
 from zvault.records.keysutil import decode_path_policy
-from zvault.records.mounts import MountEntry
+from zvault.records.mounts import TABLE_KEYS, MountEntry
 from zvault.records.token_roles import decode_token_role
 
 _JSON_OBJECTS = (
@@ -30,7 +30,7 @@ _JSON_OBJECTS = (
     "core/leader/",
     "core/namespaces/",
 )
-_TABLES = ("core/mounts", "core/local-mounts", "core/auth", "core/local-auth", "core/audit")
+_TABLES = tuple(key for halves in TABLE_KEYS.values() for key in halves)
 Decoder = Callable[[MountEntry, str, bytes], bool]
 
 

@@ -75,8 +75,13 @@ async def _load(barrier: Barrier, key: str) -> list[MountEntry]:
             record = None if name.endswith("/") else await barrier.get(place)
             if record is not None:
                 entries.append(decode_entry(record))
-    except (RecordError, UnreadableEntryError) as error:
+    except UnreadableEntryError as error:
         raise MountTableError(
-            f"the mount table entry {place} does not open: {error.message}", hint=error.hint
+            f"the mount table {error.key} does not open: {error.reason}", hint=error.hint
+        ) from None
+    except RecordError as error:
+        raise MountTableError(
+            f"the mount table {place} decrypts, but {error.message}",
+            hint="restore the entry from a backup",
         ) from None
     return entries
