@@ -117,7 +117,7 @@ class Model:
                 version.destroyed = True
             elif version.destroyed:
                 continue
-            elif what == "undelete" and version.deleted_at is not None:
+            elif what == "undelete":
                 delay = self.delay(secret)
                 version.deleted_at = now + delay if delay else None
             elif what == "delete" and (version.deleted_at is None or version.deleted_at > now):

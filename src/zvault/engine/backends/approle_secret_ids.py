@@ -130,7 +130,9 @@ class SecretIds:
         if hmac is None:
             return Response(status=404, data={"error": _no_accessor(accessor)})
         entry = await self._store.secret_id(role.secret_id_folder(name) + hmac)
-        return None if entry is None else Response(data=entry_data(entry))
+        if entry is None or entry.secret_id_accessor != accessor:
+            return None
+        return Response(data=entry_data(entry))
 
     async def destroy_accessor(self, name: str, data: FieldData) -> None:
         """Like ``destroy``, by accessor. Raises EngineError for an unknown or foreign one."""
@@ -139,7 +141,7 @@ class SecretIds:
         if hmac is None:
             raise _internal(_no_accessor(accessor))
         key = role.secret_id_folder(name) + hmac
-        if not await self._remove(role, key):
+        if not await self._remove(role, key, accessor):
             raise PermissionDeniedError("invalid secret id accessor")
 
     async def _named(self, name: str, data: FieldData) -> tuple[RoleEntry, str]:
@@ -148,10 +150,10 @@ class SecretIds:
             raise InvalidRequestError("missing secret_id_accessor")
         return await self._existing(name), accessor
 
-    async def _remove(self, role: RoleEntry, key: str) -> bool:
+    async def _remove(self, role: RoleEntry, key: str, accessor: str = "") -> bool:
         async with self._store.hold(key):
             entry = await self._store.secret_id(key)
-            if entry is None:
+            if entry is None or (accessor and entry.secret_id_accessor != accessor):
                 return False
             await self._store.delete_secret_id(role.accessor_prefix, key, entry)
             return True

@@ -175,16 +175,16 @@ class AppRoleStore:
 
     async def has_accessor(self, prefix: str, accessor: str) -> bool:
         """Whether the accessor's index entry is there."""
-        return await self._view.get(prefix + salted(await self.salt(), accessor)) is not None
+        return await self._view.get(await self.accessor_key(prefix, accessor)) is not None
 
     async def hmac_of_accessor(self, prefix: str, accessor: str) -> str | None:
         """The name of the secret id that an accessor stands for."""
-        stored = await self._view.get(prefix + salted(await self.salt(), accessor))
+        stored = await self._view.get(await self.accessor_key(prefix, accessor))
         return None if stored is None else decode_accessor(stored).secret_id_hmac
 
     async def register(self, prefix: str, key: str, entry: SecretIdEntry) -> None:
         """Accessor, then secret id; durable on return. Hold the key's lock."""
-        accessor_key = prefix + salted(await self.salt(), entry.secret_id_accessor)
+        accessor_key = await self.accessor_key(prefix, entry.secret_id_accessor)
         accessor = encode_accessor(SecretIdAccessor(key.rpartition("/")[2]))
         self._registering.add(accessor_key)
         try:
@@ -198,7 +198,7 @@ class AppRoleStore:
 
     async def delete_secret_id(self, prefix: str, key: str, entry: SecretIdEntry) -> None:
         """Accessor, then secret id; durable on return. Hold the key's lock."""
-        accessor_key = prefix + salted(await self.salt(), entry.secret_id_accessor)
+        accessor_key = await self.accessor_key(prefix, entry.secret_id_accessor)
         await self._view.apply([Delete(accessor_key), Delete(key)])
 
     async def drop(self, key: str) -> None:
@@ -217,18 +217,16 @@ class AppRoleStore:
                 # A big folder must not keep other requests waiting.
                 await asyncio.sleep(0)
 
-    async def accessor_keys(self) -> dict[str, str]:
-        """Storage key of every accessor entry → the secret id's hmac it names.
+    async def accessor_key(self, prefix: str, accessor: str) -> str:
+        """The storage key of an accessor's index entry."""
+        return prefix + salted(await self.salt(), accessor)
 
-        Those of registrations under way are left out.
-        """
-        found: dict[str, str] = {}
+    async def accessor_keys(self) -> set[str]:
+        """Storage keys of all accessor entries but those of registrations under way."""
+        found: set[str] = set()
         for prefix in (ACCESSOR_PREFIX, ACCESSOR_LOCAL_PREFIX):
-            for name in await self._view.list(prefix):
-                stored = await self._view.get(prefix + name)
-                if stored is not None:
-                    found[prefix + name] = decode_accessor(stored).secret_id_hmac
-        return {key: hmac for key, hmac in found.items() if key not in self._registering}
+            found.update(prefix + name for name in await self._view.list(prefix))
+        return found - self._registering
 
     async def drop_accessors(self, keys: list[str]) -> None:
         """Remove accessor entries."""

@@ -16,24 +16,27 @@ async def sweep(store: AppRoleStore, clock: Clock) -> int:
     removed = 0
     alive: set[str] = set()
     async for prefix, key in store.all_secret_ids():
-        if await _remove_if_dead(store, clock, prefix, key):
+        accessor = await _accessor_if_alive(store, clock, prefix, key)
+        if accessor is None:
             removed += 1
         else:
-            alive.add(key.rpartition("/")[2])
-    dangling = [key for key, secret_id in accessors.items() if secret_id not in alive]
-    await store.drop_accessors(dangling)
+            alive.add(accessor)
+    await store.drop_accessors(sorted(accessors - alive))
     return removed
 
 
-async def _remove_if_dead(store: AppRoleStore, clock: Clock, prefix: str, key: str) -> bool:
+async def _accessor_if_alive(
+    store: AppRoleStore, clock: Clock, prefix: str, key: str
+) -> str | None:
+    """The key of the accessor of a secret id; None after removing a dead one."""
     async with store.hold(key):
         entry = await store.secret_id(key)
         if entry is None:
-            return True
+            return None
         if not await store.has_accessor(prefix, entry.secret_id_accessor):
             await store.drop(key)
-            return True
+            return None
         if is_expired(entry, clock.now_ns()):
             await store.delete_secret_id(prefix, key, entry)
-            return True
-    return False
+            return None
+    return await store.accessor_key(prefix, entry.secret_id_accessor)

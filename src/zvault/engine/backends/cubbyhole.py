@@ -33,6 +33,9 @@ class Cubbyhole:
 
     async def exists(self, request: Request) -> bool | None:
         """Whether this token has something at the path."""
+        path = request.relative_path
+        if not path or path.endswith("/"):
+            return None
         return await self._view.get(_key(request)) is not None
 
     async def handle(self, request: Request) -> Response | None:

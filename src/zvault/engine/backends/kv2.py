@@ -196,7 +196,8 @@ class Kv2:
             current = (await self._store.answer(path, known, number))["data"]
             if current is None:
                 raise InternalEngineError("1 error occurred:\n\t* resource does not exist\n\n")
-            return await self._add(path, meta, config, rules.merge_patch(current, patch or {}))
+            merged = None if patch is None else rules.merge_patch(current, patch)
+            return await self._add(path, meta, config, merged)
 
     async def _delete_latest(self, path: str, request: Request) -> None:
         async with self._store.hold(path):

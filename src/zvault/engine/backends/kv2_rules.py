@@ -128,13 +128,13 @@ def delete_versions(meta: KeyMetadata, numbers: Iterable[int], now_ns: int) -> b
 def undelete_versions(
     meta: KeyMetadata, config: Configuration, numbers: Iterable[int], now_ns: int
 ) -> bool:
-    """Take the deletion back (a self-deleting version starts its time anew)."""
+    """Take the deletion back; where versions delete themselves, their time starts anew."""
     changed = False
     delay = deletion_delay_ns(config, meta)
     for number in numbers:
         if number in meta.versions:
             version = meta.versions[number]
-            if not version.destroyed and version.HasField("deletion_time"):
+            if not version.destroyed and (delay or version.HasField("deletion_time")):
                 version.ClearField("deletion_time")
                 if delay:
                     version.deletion_time.CopyFrom(make_timestamp(now_ns + delay))
@@ -178,7 +178,10 @@ def _custom_problem(custom: dict[str, str]) -> str:
 
 
 def merge_patch(target: Any, patch: dict[str, Any]) -> dict[str, Any]:
-    """RFC 7396: ``patch`` applied to ``target``; null removes."""
+    """RFC 7396: ``patch`` applied to ``target``; null removes.
+
+    As in Vault, objects inside new lists lose their nulls too.
+    """
     result = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
@@ -186,8 +189,14 @@ def merge_patch(target: Any, patch: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict):
             result[key] = merge_patch(result.get(key), value)
         else:
-            result[key] = value
+            result[key] = _without_nulls(value)
     return result
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return merge_patch(None, value) if isinstance(value, dict) else value
 
 
 def subkeys(data: dict[str, Any], depth: int, level: int = 1) -> dict[str, Any]:
