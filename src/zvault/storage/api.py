@@ -47,8 +47,9 @@ class Storage(Protocol):
     async def apply(self, operations: Sequence[Operation]) -> None:
         """Do the operations in order; all are durable on return.
 
-        Killed in the middle, a prefix of them has happened and each one whole. Two concurrent
-        calls may share one group commit.
+        Killed in the middle, a prefix of them has happened and each one whole. After a power cut
+        any of them may have happened, each one whole: who needs "this last" makes two calls. Two
+        concurrent calls may share one group commit.
         """
         ...
 

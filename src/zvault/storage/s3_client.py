@@ -5,6 +5,7 @@ keys without their prefix outside, what is repeated (``s3_retry.py``). Invariant
 only when the provider's ETag is the MD5 of what was sent, or the object was read back equal.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PAGE = 1000
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _CONNECT_SECONDS = 10.0
+_ASKED_ONE_BY_ONE = 32
 
 
 class Bucket:
@@ -32,7 +34,7 @@ class Bucket:
     def __init__(self, options: S3Options) -> None:
         self._store = connect(options)
         self._prefix = options.prefix + "/" if options.prefix else ""
-        self._etag_is_md5 = options.habits.etag_is_md5
+        self._habits = options.habits
 
     async def get(self, key: str) -> bytes:
         """The object's body."""
@@ -54,8 +56,11 @@ class Bucket:
         """Names of folders (with ``/``) and objects directly below ``prefix``, unsorted."""
         path = (self._prefix + prefix).rstrip("/")
         found = await obstore.list_with_delimiter_async(self._store, path or None)
+        folders: Sequence[str] = found["common_prefixes"]
+        if self._habits.ghost_folders:
+            folders = await self._without_ghosts(path, folders)
         start = len(path) + 1 if path else 0
-        names = [folder[start:] + "/" for folder in found["common_prefixes"]]
+        names = [folder[start:] + "/" for folder in folders]
         names += [entry["path"][start:] for entry in found["objects"]]
         return names
 
@@ -74,6 +79,22 @@ class Bucket:
         pages = obstore.list(self._store, path or None, chunk_size=PAGE)
         return [self._info(entry) async for page in pages for entry in page]
 
+    async def _without_ghosts(self, path: str, folders: Sequence[str]) -> list[str]:
+        """The folders that hold an object: each one asked, or all of them read off one listing."""
+        if len(folders) <= _ASKED_ONE_BY_ONE:
+            filled = await asyncio.gather(*(self._holds_objects(folder) for folder in folders))
+            return [folder for folder, full in zip(folders, filled, strict=True) if full]
+        start = len(path) + 1 if path else 0
+        pages = obstore.list(self._store, path or None, chunk_size=PAGE)
+        names = [entry["path"] async for page in pages for entry in page]
+        seen = {name[:start] + name[start:].partition("/")[0] for name in names}
+        return [folder for folder in folders if folder in seen]
+
+    async def _holds_objects(self, folder: str) -> bool:
+        async for page in obstore.list(self._store, folder, chunk_size=1):
+            return len(page) > 0
+        return False
+
     def _info(self, entry: "ObjectMeta") -> ObjectInfo:
         key = entry["path"][len(self._prefix) :]
         return ObjectInfo(key, entry["size"], self._md5(entry["e_tag"]))
@@ -81,7 +102,7 @@ class Bucket:
     def _md5(self, tag: str | None) -> str | None:
         """The MD5 in an ETag, None when it is none (multipart: ``…-N``)."""
         bare = (tag or "").strip('"').lower()
-        return bare if self._etag_is_md5 and _MD5.fullmatch(bare) else None
+        return bare if self._habits.etag_is_md5 and _MD5.fullmatch(bare) else None
 
 
 def connect(options: S3Options) -> S3Store:

@@ -25,20 +25,23 @@ class Provider:
 
     ``etag_is_md5``: the ETag of an object put in one piece is the MD5 of its bytes.
     ``ordered_listing``: listings come in bytewise order of the whole key (SeaweedFS: no).
+    ``ghost_folders``: a folder is listed for a while after its last object is gone.
     """
 
     name: str
     etag_is_md5: bool = True
     ordered_listing: bool = False
+    ghost_folders: bool = False
 
 
+# "generic" assumes the worst of each habit that costs only requests.
 PROVIDERS: Mapping[str, Provider] = {
     provider.name: provider
     for provider in (
         Provider("aws", ordered_listing=True),
         Provider("b2", ordered_listing=True),
-        Provider("seaweedfs"),
-        Provider("generic"),
+        Provider("seaweedfs", ghost_folders=True),
+        Provider("generic", ghost_folders=True),
     )
 }
 
