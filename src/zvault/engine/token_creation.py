@@ -55,6 +55,8 @@ class TokenPlan:
     ttl_ns: int
     explicit_max_ttl_ns: int
     period_ns: int
+    stored_period_ns: int
+    """Only what was asked for is remembered in the token; a role's period follows the role."""
     renewable: bool
     bound_cidrs: tuple[str, ...]
     entity_id: str
@@ -89,6 +91,7 @@ def plan_token(
         ttl_ns=wish.ttl_ns,
         explicit_max_ttl_ns=explicit,
         period_ns=period,
+        stored_period_ns=wish.period_ns,
         renewable=wish.renewable and kind != BATCH and (role is None or role.renewable),
         bound_cidrs=_cidrs(parent, role, is_orphan=is_orphan),
         entity_id="" if is_orphan else parent.entity_id,

@@ -23,8 +23,8 @@ BITS = {
 
 segments = st.sampled_from(["a", "b", "ab", "+", ""])
 bodies = st.lists(segments, min_size=0, max_size=4).map("/".join)
-patterns = st.tuples(bodies, st.sampled_from(["", "*"])).map("".join).filter(
-    lambda text: "+*" not in text
+patterns = (
+    st.tuples(bodies, st.sampled_from(["", "*"])).map("".join).filter(lambda text: "+*" not in text)
 )
 capabilities = st.lists(
     st.sampled_from([*BITS.values(), Capability.SUDO, Capability.DENY]), max_size=3

@@ -51,7 +51,9 @@ def test_a_period_is_capped_by_the_mount() -> None:
 
 
 def test_an_explicit_max_ends_a_periodic_token() -> None:
-    granted, _ = ttl(period_ns=HOUR, explicit_max_ttl_ns=10 * HOUR, issued_ns=NOW - 9 * HOUR - HOUR // 2)
+    granted, _ = ttl(
+        period_ns=HOUR, explicit_max_ttl_ns=10 * HOUR, issued_ns=NOW - 9 * HOUR - HOUR // 2
+    )
     assert granted == HOUR // 2
 
 

@@ -16,9 +16,7 @@ def acl(*rules: Rule) -> Acl:
     return Acl([Policy("p", rules)])
 
 
-def allowed(
-    subject: Acl, operation: Operation, path: str, wrap_ns: int = 0, **data: Any
-) -> bool:
+def allowed(subject: Acl, operation: Operation, path: str, wrap_ns: int = 0, **data: Any) -> bool:
     return subject.decide(operation, path, data, wrap_ns).allowed
 
 
@@ -192,7 +190,13 @@ def test_reaches_asks_for_any_right_at_or_below() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "text", "expected"),
-    [("*", "", True), ("a*", "ab", True), ("*b", "ab", True), ("*b*", "abc", True), ("a", "b", False)],
+    [
+        ("*", "", True),
+        ("a*", "ab", True),
+        ("*b", "ab", True),
+        ("*b*", "abc", True),
+        ("a", "b", False),
+    ],
 )
 def test_globs(pattern: str, text: str, expected: bool) -> None:
     assert glob_matches(pattern, text) is expected

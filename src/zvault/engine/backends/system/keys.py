@@ -5,6 +5,7 @@ Source: ``vault-api.md`` 2.4, 2.6, 2.16.
 
 from zvault.base.gotime import format_time
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.errors import NotFoundInEngineError
 from zvault.engine.framework import FieldData, Route
 from zvault.engine.services import Services
 from zvault.engine.userdata import Timestamp
@@ -25,6 +26,9 @@ class Keys:
             Route("seal", {Operation.UPDATE: self._granted}),
             Route("step-down", {Operation.UPDATE: self._granted}),
             Route("metrics", {Operation.READ: self._metrics}),
+            Route("config/cors", {Operation.READ: self._cors}),
+            Route("replication/status", {Operation.READ: self._replication}),
+            Route("license/status", {Operation.READ: self._license}),
         ]
 
     async def _status(self, request: Request, data: FieldData) -> Response:
@@ -52,6 +56,15 @@ class Keys:
 
     async def _granted(self, request: Request, data: FieldData) -> None:
         """Who gets here may do it; the core seals when the request is through."""
+
+    async def _cors(self, request: Request, data: FieldData) -> Response:
+        return Response(data={"enabled": False})
+
+    async def _replication(self, request: Request, data: FieldData) -> Response:
+        return Response(data={"mode": "disabled"})
+
+    async def _license(self, request: Request, data: FieldData) -> Response:
+        raise NotFoundInEngineError("enterprise-only feature")
 
     async def _metrics(self, request: Request, data: FieldData) -> Response:
         """The text as Prometheus wants it, or Vault's JSON."""

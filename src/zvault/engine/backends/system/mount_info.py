@@ -36,13 +36,12 @@ def mount_info(entry: MountEntry, version: str) -> dict[str, Any]:
         "plugin_version": str(entry.extra.get("plugin_version", "")),
         "running_plugin_version": str(entry.extra.get("running_plugin_version") or version),
         "running_sha256": str(entry.extra.get("running_sha256", "")),
-        "seal_wrap": False,
+        "seal_wrap": entry.seal_wrap,
         "type": entry.type,
         "uuid": entry.uuid,
     }
     if entry.type not in _BUILTIN:
         info["deprecation_status"] = "supported"
-        info["seal_wrap"] = entry.seal_wrap
     return info
 
 

@@ -89,7 +89,7 @@ class TokenCreation:
                 ttl_ns=ttl_ns,
                 explicit_max_ttl_ns=plan.explicit_max_ttl_ns,
                 role=plan.role,
-                period_ns=plan.period_ns,
+                period_ns=plan.stored_period_ns,
                 type=plan.type,
                 entity_id=entity_id,
                 bound_cidrs=plan.bound_cidrs,
