@@ -29,7 +29,7 @@ def test_every_error_that_a_command_may_show_has_a_category() -> None:
         error.__name__
         for error in all_errors()
         if not error.__module__.startswith(("zvault.engine", "zvault.base"))
-        and exit_code(error("x")) == INTERNAL
+        and exit_code(error.__new__(error)) == INTERNAL  # their constructors differ
     }
     assert not outside
 
