@@ -8,6 +8,7 @@ table has at least one that works, or does not unseal.
 Source: ``docs/formats/audit.md``.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -55,6 +56,7 @@ class AuditDevices:
         self._entries: dict[str, MountEntry] = {}
         self._extras: dict[bool, dict[str, Any]] = {}
         self._hashers: dict[str, Hasher] = {}
+        self._changing = asyncio.Lock()
 
     async def start(self) -> list[AuditWriteError]:
         """Load the table and open every device; returns what could not be opened.
@@ -104,15 +106,20 @@ class AuditDevices:
         local: bool = False,
     ) -> None:
         """Add a device: probe written, table durable, then attached. Raises InvalidRequestError."""
-        path = path.strip("/") + "/"
+        async with self._changing:
+            await self._enable(path.strip("/") + "/", kind, description, dict(options or {}), local)
+
+    async def _enable(
+        self, path: str, kind: str, description: str, options: dict[str, str], local: bool
+    ) -> None:
         if path == "/":
             raise InvalidRequestError("missing path for the audit device")
         if kind != "file":
             raise InvalidRequestError(f'unknown backend type: "{kind}"')
         if any(path.startswith(other) or other.startswith(path) for other in self._entries):
             raise InvalidRequestError("path already in use")
-        parsed = parse_options(options or {})
-        entry = self._new_entry(path, description, dict(options or {}), local=local)
+        parsed = parse_options(options)
+        entry = self._new_entry(path, description, options, local=local)
         salt = new_uuid(self._random_bytes)
         try:
             sink = self._sink(entry, parsed, salt)
@@ -133,15 +140,16 @@ class AuditDevices:
     async def disable(self, path: str) -> bool:
         """Remove a device; False when there was none."""
         path = path.strip("/") + "/"
-        entry = self._entries.get(path)
-        if entry is None:
-            return False
-        left = {other: kept for other, kept in self._entries.items() if other != path}
-        await self._save(left, Delete(entry.view_prefix + SALT_KEY))
-        self._entries = left
-        self._hashers.pop(path, None)
-        self.broker.detach(path)
-        return True
+        async with self._changing:
+            entry = self._entries.get(path)
+            if entry is None:
+                return False
+            left = {other: kept for other, kept in self._entries.items() if other != path}
+            await self._save(left, Delete(entry.view_prefix + SALT_KEY))
+            self._entries = left
+            self._hashers.pop(path, None)
+            self.broker.detach(path)
+            return True
 
     def hash(self, path: str, text: str) -> str:
         """What ``text`` looks like in that device's records. Raises InvalidRequestError."""

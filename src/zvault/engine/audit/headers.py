@@ -4,6 +4,7 @@ What lives here: the set that ``sys/config/auditing/request-headers`` manages. I
 names compare without case and appear in lower case; a header nobody named is never recorded.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from zvault.barrier.view import View
@@ -19,6 +20,7 @@ class AuditedHeaders:
     def __init__(self, view: View) -> None:
         self._view = view
         self._headers: dict[str, bool] = {}
+        self._changing = asyncio.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._headers)
@@ -39,11 +41,14 @@ class AuditedHeaders:
 
     async def set(self, name: str, *, hmac: bool) -> None:
         """Record this header from now on; durable on return."""
-        await self._save({**self._headers, name.lower(): hmac})
+        async with self._changing:
+            await self._save({**self._headers, name.lower(): hmac})
 
     async def remove(self, name: str) -> None:
         """Record it no more; absent is fine."""
-        await self._save({key: v for key, v in self._headers.items() if key != name.lower()})
+        async with self._changing:
+            kept = {key: hashed for key, hashed in self._headers.items() if key != name.lower()}
+            await self._save(kept)
 
     async def _save(self, headers: dict[str, bool]) -> None:
         body = {name: {"hmac": hashed} for name, hashed in headers.items()}
