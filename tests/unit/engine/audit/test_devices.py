@@ -235,9 +235,13 @@ async def test_an_empty_input_is_not_hashed(barrier: Barrier, tmp_path: Path) ->
         devices.hash("file", "")
 
 
-async def test_of_two_devices_enabled_at_once_at_one_path_one_wins(
-    barrier: Barrier, tmp_path: Path
-) -> None:
+async def test_of_two_devices_enabled_at_once_at_one_path_one_wins(tmp_path: Path) -> None:
+    class Waiting(InMemStorage):
+        async def apply(self, operations: Any) -> None:
+            await asyncio.sleep(0)
+            await super().apply(operations)
+
+    barrier = await fresh_barrier(Waiting())
     devices = made(barrier)
     await devices.start()
     results = await asyncio.gather(
