@@ -15,7 +15,7 @@ from zvault.base.secret import Secret
 from zvault.offline.report import VerifyReport
 from zvault.offline.verify import verify_store
 from zvault.ops.backup.archive_read import read_archive
-from zvault.ops.backup.errors import BackupDamagedError
+from zvault.ops.backup.errors import BackupDamagedError, BackupError, BackupTruncatedError
 from zvault.ops.backup.manifest import Manifest
 from zvault.ops.backup.places import Place, free_bytes, naming
 from zvault.ops.backup.spool import Spool, SpoolStorage
@@ -109,10 +109,19 @@ def _read(local: Path, spool: Spool, expected_sha256: str | None) -> _Found:
             digest.update(chunk)
             size += len(chunk)
         file.seek(0)
-        manifest = read_archive(file, spool, free_bytes=free_bytes(local.parent))
-    if expected_sha256 is not None and digest.hexdigest() != expected_sha256:
-        raise BackupDamagedError(
-            "the backup file is not the one that was recorded: its SHA-256 differs",
-            hint="use another backup",
-        )
+        changed = expected_sha256 not in (None, digest.hexdigest())
+        try:
+            manifest = read_archive(file, spool, free_bytes=free_bytes(local.parent))
+        except BackupTruncatedError:
+            raise
+        except BackupError as error:
+            raise _changed(f": {error.message}") if changed else error from None
+    if changed:
+        raise _changed("")
     return _Found(manifest, digest.hexdigest(), size)
+
+
+def _changed(how: str) -> BackupDamagedError:
+    return BackupDamagedError(
+        f"the backup file is not the one that was recorded{how}", hint="use another backup"
+    )

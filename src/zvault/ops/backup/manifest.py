@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zvault.ops.backup.errors import BackupFormatError, UnsafeArchiveError
+from zvault.ops.backup.errors import (
+    BackupDamagedError,
+    BackupFormatError,
+    UnsafeArchiveError,
+)
 from zvault.storage.digest import EntryDigest, StoreDigest, StoreHasher
 from zvault.storage.errors import InvalidKeyError
 from zvault.storage.file_layout import encode_entry, entry_path
@@ -90,7 +94,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
 def decode_manifest(content: bytes) -> Manifest:
     """Raises BackupFormatError for anything but a manifest of a known version.
 
-    Raises UnsafeArchiveError for an entry with a key that no store can hold.
+    Raises UnsafeArchiveError for a key that no store can hold, BackupDamagedError when the entries
+    do not make up the store's digest.
     """
     try:
         body = json.loads(content)
@@ -176,7 +181,7 @@ def _check(manifest: Manifest) -> None:
     except (ValueError, OverflowError):
         good = False
     if not good:
-        raise BackupFormatError(
+        raise BackupDamagedError(
             "the manifest's entries do not make up its store digest", hint="use another backup"
         )
 
