@@ -205,13 +205,18 @@ class MachineDoor:
         return shutil.disk_usage(folder).free
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OperatorCredentials:
-    """The Credentials port: sources that are read when asked for."""
+    """The Credentials port: sources that are read when asked for.
+
+    What the key file holds is kept until the command ends: deriving its key takes most of a second,
+    and the proof asks again while clients wait.
+    """
 
     shares_source: Callable[[], Sequence[Secret]] | None
     token_source: Callable[[], Secret] | None
     key_file: KeyFileDoor
+    opened: Sequence[Secret] = ()
 
     async def has_shares(self) -> bool:
         return self.shares_source is not None
@@ -222,7 +227,11 @@ class OperatorCredentials:
         return self.shares_source()
 
     async def unseal_shares(self) -> Sequence[Secret]:
-        return await self.shares() if self.shares_source else self.key_file.shares()
+        if self.shares_source is not None:
+            return await self.shares()
+        if not self.opened:
+            self.opened = self.key_file.shares()
+        return self.opened
 
     async def has_token(self) -> bool:
         return self.token_source is not None

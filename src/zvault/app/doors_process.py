@@ -56,8 +56,8 @@ class ServerDoor:
     async def observe(self) -> ServerFacts:
         return self.runtime.observe()
 
-    async def start(self, config_path: Path, target: Target) -> None:
-        self.runtime.start(config_path, target.address)
+    async def start(self, config_path: Path, target: Target, *, fenced: bool = False) -> None:
+        self.runtime.start(config_path, target.address, fenced=fenced)
 
     async def stop(self) -> None:
         self.runtime.stop()

@@ -177,7 +177,8 @@ class Site:
         if self.agent.alive and self.agent.address == self.server.address:
             if self.server.desired is Desired.RUNNING and not self.server.alive:
                 self.boot()
-            if self.server.alive and self.key_file and not self.agent_broken:
+            wanted = self.server.desired is Desired.RUNNING
+            if wanted and self.server.alive and self.key_file and not self.agent_broken:
                 self.sealed = False
         await self.client()
 
@@ -261,12 +262,13 @@ class FakeServer(Door):
         seen = self.site.server
         return ServerFacts(seen.desired, seen.alive, None, seen.config_path, seen.address)
 
-    async def start(self, config_path: Path, target: Target) -> None:
+    async def start(self, config_path: Path, target: Target, *, fenced: bool = False) -> None:
         def do() -> None:
             server = self.site.server
             if server.alive and server.config_path != config_path:
                 raise PreconditionError("another configuration is running")
-            server.desired, server.config_path = Desired.RUNNING, config_path
+            server.desired = Desired.FENCED if fenced else Desired.RUNNING
+            server.config_path = config_path
             server.address = target.address
             if not server.alive:
                 self.site.boot()
@@ -472,7 +474,6 @@ class FakeTls(Door):
             self.site.certificate = True
 
         await self.effect("tls.issue", do)
-
 
     async def require_served(self, target: Target) -> None:
         assert self.site.certificate

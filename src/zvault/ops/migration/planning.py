@@ -14,7 +14,7 @@ import orjson
 
 from zvault.ops.migration.errors import MigrationRefusedError, PlanChangedError
 from zvault.ops.migration.model import Parameters
-from zvault.ops.migration.steps.agent import AgentOff, AgentOn
+from zvault.ops.migration.steps.agent import AgentOff, AgentOn, AgentSwitch
 from zvault.ops.migration.steps.audit import AuditOff, AuditOn, RotateAudit
 from zvault.ops.migration.steps.backup import Backup
 from zvault.ops.migration.steps.canary import Canary, RehearseCanary
@@ -49,6 +49,7 @@ STEPS: Mapping[str, Step] = {
         Activate(),
         AgentOn(),
         AgentOff(),
+        AgentSwitch(),
         Restart(),
         Fence(),
         Start(),
@@ -78,7 +79,7 @@ COMMIT = "commit"
 MILESTONES = ("start", "fence")
 """Steps that stand for all before them: behind them the earlier ones can no longer be observed."""
 
-_HELD = ("agent-off", "fence", "mark", "delta", "compare", "prove", "start", COMMIT, "activate")
+_HELD = ("agent-switch", "fence", "mark", "delta", "compare", "prove", "start", COMMIT, "activate")
 _CLIENTS_TO_PLAINTEXT = ("allow-plaintext", "move-clients", "quiet")
 
 
@@ -143,7 +144,7 @@ def _nine_to_eight(parameters: Parameters) -> tuple[str, ...]:
 
 def _nine_to_eight_without_source() -> tuple[str, ...]:
     return (
-        *("render", "agent-off", "fence", "recover", "prove", "start", COMMIT, "activate"),
+        *("render", "agent-switch", "fence", "recover", "prove", "start", COMMIT, "activate"),
         *("agent-on", "unsealed", "audit-off", "canary"),
         *_CLIENTS_TO_PLAINTEXT,
     )

@@ -39,10 +39,12 @@ class Runtime(Protocol):
         """What is recorded and whether the process lives. Raises BrokenRecordError."""
         ...
 
-    def start(self, config_path: Path, address: str) -> None:
+    def start(self, config_path: Path, address: str, *, fenced: bool = False) -> None:
         """Desired = running; starts unless it already runs with that configuration.
 
-        Raises ServerStartError when it ends at once or another configuration is running.
+        ``fenced``: desired = fenced instead, so it stays sealed and is not restarted until a
+        ``start`` without it. Raises ServerStartError when it ends at once,
+        OtherConfigurationError when one with another configuration runs.
         """
         ...
 

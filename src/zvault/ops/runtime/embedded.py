@@ -38,7 +38,7 @@ class EmbeddedRuntime:
             address=record.label.get("address"),
         )
 
-    def start(self, config_path: Path, address: str) -> None:
+    def start(self, config_path: Path, address: str, *, fenced: bool = False) -> None:
         """See Runtime. Returns when the process runs; it may still be opening its port."""
         seen = self.observe()
         if seen.alive and seen.config_path != config_path:
@@ -51,7 +51,8 @@ class EmbeddedRuntime:
                 arguments=[*self.program, "--config", str(config_path)],
                 environment=clean_environment(self.environment),
                 label={"config": str(config_path), "address": address},
-            )
+            ),
+            Desired.FENCED if fenced else Desired.RUNNING,
         )
 
     def stop(self) -> None:

@@ -109,14 +109,14 @@ class DetachedProcess:
         seen = self.read().process
         return seen is not None and seen.alive()
 
-    def start(self, command: Command) -> None:
-        """Desired = running, and start it. A running one is left alone. Raises ServerStartError."""
+    def start(self, command: Command, desired: Desired = Desired.RUNNING) -> None:
+        """Write ``desired`` and start it. A running one is left alone. Raises ServerStartError."""
         with self._lock() as lock:
             record = self.read()
             if record.process is not None and record.process.alive():
-                self._write(replace_desired(record, Desired.RUNNING))
+                self._write(replace_desired(record, desired))
                 return
-            self._spawn(lock, command)
+            self._spawn(lock, command, desired)
 
     def restart(self) -> bool:
         """Start again what died, as it was last started; never what is stopped or fenced.
@@ -128,7 +128,8 @@ class DetachedProcess:
             dead = record.process is None or not record.process.alive()
             if record.desired != Desired.RUNNING or not record.command or not dead:
                 return False
-            self._spawn(lock, Command(record.command, record.environment, record.label))
+            again = Command(record.command, record.environment, record.label)
+            self._spawn(lock, again, Desired.RUNNING)
             return True
 
     def stop(self, desired: Desired, timeout_seconds: float) -> None:
@@ -152,9 +153,9 @@ class DetachedProcess:
         if seen is None or not seen.alive() or not process.send_signal(seen.process, number):
             raise ServerStartError(f"the {self.name} is not running", hint=self._log_hint())
 
-    def _spawn(self, lock: int, command: Command) -> None:
+    def _spawn(self, lock: int, command: Command, desired: Desired) -> None:
         record = Record(
-            desired=Desired.RUNNING.value,
+            desired=desired.value,
             command=tuple(command.arguments),
             environment=dict(command.environment),
             label=dict(command.label),

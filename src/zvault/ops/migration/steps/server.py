@@ -15,9 +15,9 @@ from zvault.ops.migration.world import (
 from zvault.ops.runtime.api import Desired
 
 
-async def _runs(world: World, side: Side) -> bool:
+async def _runs(world: World, side: Side, desired: Desired = Desired.RUNNING) -> bool:
     seen = await world.ports.server.observe()
-    return seen.alive and seen.desired is Desired.RUNNING and seen.config_path == side.config_path
+    return seen.alive and seen.desired is desired and seen.config_path == side.config_path
 
 
 class Restart(CheckStep):
@@ -79,7 +79,10 @@ class Fence(CheckStep):
 
 
 class Start(CheckStep):
-    """The destination's server, sealed: what it holds is Vault's and it can read it."""
+    """The destination's server, sealed: what it holds is Vault's and it can read it.
+
+    It is started fenced: the agent, which waits for it already, gives no share before the commit.
+    """
 
     name = "start"
 
@@ -87,11 +90,11 @@ class Start(CheckStep):
         return f"start the stage {world.destination.stage.number} server, sealed"
 
     async def done(self, world: World) -> bool:
-        return await _runs(world, world.destination)
+        return await _runs(world, world.destination, Desired.FENCED)
 
     async def act(self, world: World) -> dict[str, Any]:
         side = world.destination
-        await world.ports.server.start(side.config_path, side.target)
+        await world.ports.server.start(side.config_path, side.target, fenced=True)
         facts = await await_answer(world, side.target)
         if not facts.initialized:
             raise ServerSilentError(
@@ -101,7 +104,8 @@ class Start(CheckStep):
         return {}
 
     async def undo(self, world: World, material: dict[str, Any]) -> None:
-        if await _runs(world, world.destination):
+        seen = await world.ports.server.observe()
+        if seen.alive and seen.config_path == world.destination.config_path:
             await world.ports.server.fence()
 
 
