@@ -9,6 +9,8 @@ import sys
 
 import typer
 
+from zvault.cli.leaving import leave
+
 _GROUPS = {
     "store": "zvault.cli.store",
     "keyfile": "zvault.cli.keyfile",
@@ -54,7 +56,11 @@ def _no_options() -> None:
 
 def main() -> None:
     """Entry point of ``zvault``."""
-    build(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="zvault")
+    try:
+        build(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="zvault")
+    except SystemExit as end:
+        leave(end)
+        raise
 
 
 if __name__ == "__main__":
