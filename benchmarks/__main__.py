@@ -30,7 +30,7 @@ MIN_READ_RATIO = 3.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("--seconds", type=float, default=4.0, help="measured time a row and server")
+    parser.add_argument("--seconds", type=float, default=3.0, help="measured time a row and server")
     parser.add_argument("--keep", action="store_true", help="keep the servers' files")
     options = parser.parse_args()
     for binary in (OPENBAO, WEED):
