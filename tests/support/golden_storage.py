@@ -1,9 +1,9 @@
 """A golden archive as a storage, whichever way it is packed: data/, objects/ or a snapshot."""
 
+import base64
 from pathlib import Path
 
 from tests.support.golden import Golden, unpack
-from zvault.barrier.shares import decode_share
 from zvault.base.secret import Secret
 from zvault.storage.api import Storage
 from zvault.storage.file import FileStorage
@@ -42,7 +42,7 @@ async def in_memory(name: str, place: Path) -> tuple[Golden, InMemStorage]:
 
 def shares_of(golden: Golden, which: str = "shares") -> list[Secret]:
     """The archive's shares."""
-    return [decode_share(text) for text in golden.expected[which]]
+    return [Secret(base64.b64decode(text)) for text in golden.expected[which]]
 
 
 def threshold_of(golden: Golden) -> int:
