@@ -15,6 +15,7 @@ from zvault.engine.framework import Field, FieldData
 from zvault.records.kv2 import Configuration, KeyMetadata, make_duration, make_timestamp
 
 _UINT32 = 0xFFFFFFFF
+MAX_VERSION = 2**63 - 1
 _FIELDS = {
     "version": Field(FieldKind.INT, 0),
     "depth": Field(FieldKind.INT, 0),
@@ -29,7 +30,7 @@ _CONFIG_FIELDS = {**_FIELDS, "delete_version_after": Field(FieldKind.SIGNED_DURA
 
 def version_of(data: dict[str, Any]) -> int:
     """The version asked for; 0 = the current one (also for what is below)."""
-    return max(int(FieldData(_FIELDS, data)["version"]), 0)
+    return min(max(int(FieldData(_FIELDS, data)["version"]), 0), MAX_VERSION)
 
 
 def depth_of(data: dict[str, Any]) -> int:
@@ -38,11 +39,14 @@ def depth_of(data: dict[str, Any]) -> int:
 
 
 def versions_of(data: dict[str, Any]) -> list[int]:
-    """The version numbers of delete, undelete and destroy. Raises InvalidRequestError."""
+    """The version numbers of delete, undelete and destroy. Raises InvalidRequestError.
+
+    Numbers that no version can have are left out, as versions that do not exist are.
+    """
     numbers: list[int] = FieldData(_FIELDS, data)["versions"]
     if not numbers:
         raise InvalidRequestError("No version number provided")
-    return numbers
+    return [number for number in numbers if 0 < number <= MAX_VERSION]
 
 
 def data_of(data: dict[str, Any]) -> dict[str, Any] | None:

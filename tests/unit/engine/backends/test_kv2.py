@@ -400,6 +400,19 @@ async def test_version_numbers_must_be_given_and_be_numbers(world: World, versio
     assert (await world.read("v"))["data"] == {"n": 1}
 
 
+@pytest.mark.parametrize("number", [-1, 0, 2**31, 2**64, 2**70])
+async def test_a_number_no_version_can_have_is_a_version_that_does_not_exist(
+    world: World, number: int
+) -> None:
+    await world.write("v", {"n": 1})
+    for path in ("delete/v", "undelete/v", "destroy/v"):
+        assert await world.call("update", path, {"versions": [number]}) is None
+    if number > 0:
+        assert await world.call("read", "data/v", {"version": str(number)}) is None
+        assert await world.call("read", "subkeys/v", {"version": number}) is None
+    assert (await world.read("v"))["data"] == {"n": 1}
+
+
 async def test_what_never_existed_can_be_deleted(world: World) -> None:
     for path in ("delete/no", "undelete/no", "destroy/no"):
         assert await world.call("update", path, {"versions": [1, 99]}) is None
