@@ -69,6 +69,12 @@ class Running:
         """One write."""
         return await self.call(Operation.UPDATE, path, data, token)
 
+    async def call_update(
+        self, path: str, data: dict[str, Any], token: str | None = None
+    ) -> Response | None:
+        """One write whose data may have any key."""
+        return await self.call(Operation.UPDATE, path, data, token)
+
     async def delete(self, path: str, token: str | None = None) -> Response | None:
         """One delete."""
         return await self.call(Operation.DELETE, path, token=token)

@@ -27,6 +27,9 @@ from zvault.storage.api import Delete, Put
 NEVER_NS = 1 << 63
 """Later than every time Go can write: the lease of a token that does not expire."""
 
+_TAKEN = -1
+"""In place of the expiry of a lease that is being dealt with."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -95,6 +98,7 @@ class LeaseBook:
         while self._heap and self._heap[0][0] <= now_ns:
             when, lease_id = heapq.heappop(self._heap)
             if self._expiries.get(lease_id) == when:
+                self._expiries[lease_id] = _TAKEN
                 result.append(lease_id)
         return result
 

@@ -86,6 +86,8 @@ class Pipeline:
             raise InvalidRequestError(text) from None
         except ZvaultError as error:
             raise InternalEngineError(f"1 error occurred:\n\t* {error.message}\n\n") from error
+        except Exception as error:
+            raise _unexpected(request) from error
         finally:
             timer.add((self._now() - started) * 1e3)
 
@@ -102,7 +104,14 @@ class Pipeline:
             return await self._authorised(request, mounted, session)
         finally:
             if session.token.num_uses == USED_UP:
-                await self._tokens.revoke_tree(session.token.id)
+                await self._take_away(session)
+
+    async def _take_away(self, session: Session) -> None:
+        """Remove a used-up token. It is dead already; what fails here its lease makes good."""
+        try:
+            await self._tokens.revoke_tree(session.token.id)
+        except ZvaultError as error:
+            _log.error("a used-up token could not be removed yet: %s", error.message)
 
     async def _authorised(
         self, request: Request, mounted: Mounted | None, session: Session
@@ -158,8 +167,7 @@ class Pipeline:
             await self._audit.log_response(request, None, view, _audit_text(error))
             raise
         except Exception as error:
-            _log.exception("request %s on %s failed", request.operation, mount_of(request))
-            failed = InternalEngineError("1 error occurred:\n\t* internal error\n\n")
+            failed = _unexpected(request)
             await self._audit.log_response(request, None, view, _audit_text(failed))
             raise failed from error
         await self._audit.log_response(request, response, view)
@@ -206,6 +214,12 @@ async def _tell_create_from_update(request: Request, mounted: Mounted) -> None:
         return
     if exists is False:
         request.operation = Operation.CREATE
+
+
+def _unexpected(request: Request) -> InternalEngineError:
+    """A fault of ours: the log has it all, the client nothing."""
+    _log.exception("request %s on %s failed", request.operation, mount_of(request))
+    return InternalEngineError("1 error occurred:\n\t* internal error\n\n")
 
 
 def mount_of(request: Request) -> str:

@@ -367,7 +367,7 @@ class TokenService:
         async with self._locks.hold(ghost.id):
             if await self.store.read(ghost.id) is not None:
                 return False
-            operations = self.store.removal(ghost)
+            operations = [*await self.store.indexes_to(ghost.id), *self.store.removal(ghost)]
             own = self._leases.delete(lease.lease_id)
             if operations[-1].key != own.key:
                 operations.append(own)

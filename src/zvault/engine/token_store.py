@@ -3,9 +3,9 @@
 What lives here: reading entries, turning external ids into inner ones, the writes that make or
 remove a token. What never does: policies, TTL, who may do it (``token_service.py``), a cache
 (``sessions.py``).
-Invariants: a token is made by accessor, parent index, id, lease in this order and removed by id,
-accessor, parent index, lease in this order, so a crash between two of them never leaves a token
-that works by mistake, and the lease, which goes last, leads the clean-up back to the rest.
+Invariants: a token is made by lease, accessor, parent index, id in this order and removed by id,
+accessor, parent index, lease in this order: its id, by which it works, comes last and goes first,
+and its lease, by which time takes it away, is there whenever anything of it is.
 Source: ``vault-format.md`` 6.
 """
 
@@ -180,6 +180,14 @@ class TokenStore:
                 stale += [Delete(PARENT_PREFIX + parent + child) for child in children]
         return stale
 
+    async def indexes_to(self, inner_id: str) -> list[Delete]:
+        """Index entries that lead to a token whose parent is not known; looks at every parent."""
+        salted = self.salted(inner_id)
+        keys = [
+            f"{PARENT_PREFIX}{parent}{salted}" for parent in await self._barrier.list(PARENT_PREFIX)
+        ]
+        return [Delete(key) for key in keys if await self._barrier.get(key) is not None]
+
     async def children(self, inner_id: str) -> list[str]:
         """Inner ids of the tokens this one has made. Raises RecordError, StorageError."""
         found = []
@@ -202,14 +210,11 @@ class TokenStore:
     def creation(self, entry: TokenEntry, lease: LeaseEntry | None) -> list[Operation]:
         """All writes that make a token, in their order."""
         index = AccessorEntry(entry.id, entry.accessor)
-        result: list[Operation] = [
-            Put(ACCESSOR_PREFIX + self.salted(entry.accessor), encode_accessor(index))
-        ]
+        result: list[Operation] = [] if lease is None else [self._leases.put(lease)]
+        result.append(Put(ACCESSOR_PREFIX + self.salted(entry.accessor), encode_accessor(index)))
         if entry.parent:
             result.append(Put(parent_key(self._salt, entry.parent, entry.id), b""))
         result.append(self.put(entry))
-        if lease is not None:
-            result.append(self._leases.put(lease))
         return result
 
     def removal(self, entry: TokenEntry) -> list[Operation]:

@@ -7,7 +7,6 @@ Invariant: a step that fails takes down what was started before it and is named.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -330,8 +329,10 @@ class Unsealed:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await self.mounts.stop_all()
-        with contextlib.suppress(ZvaultError):
+        try:
             await self.barrier.persist_encryption_count()
+        except Exception as error:
+            _log.error("the count of encryptions could not be written: %s", error)
         if hasattr(self, "audit_devices"):
             await self.audit_devices.stop()
 

@@ -1,7 +1,7 @@
 """Tokens: made, looked at, used up, renewed, revoked."""
 
 import asyncio
-from collections.abc import Callable
+import random
 from typing import Any
 
 import pytest
@@ -26,6 +26,29 @@ async def looked_up(server: Running, token: str) -> dict[str, Any]:
     assert response is not None
     assert response.data is not None
     return response.data
+
+
+def slow_down(server: Running) -> None:
+    """Storage calls take their time, as on a disk, and not always the same."""
+    storage = server.core.storage
+    get, apply = storage.get, storage.apply
+    luck = random.Random(7)
+
+    async def pause() -> None:
+        for _ in range(luck.randrange(8)):
+            await asyncio.sleep(0)
+
+    async def slow_get(key: str) -> bytes | None:
+        await pause()
+        return await get(key)
+
+    async def slow_apply(operations: Any) -> None:
+        await pause()
+        await apply(operations)
+        await pause()
+
+    storage.get = slow_get  # type: ignore[method-assign]
+    storage.apply = slow_apply  # type: ignore[method-assign]
 
 
 async def all_keys(server: Running, prefix: str = "sys/") -> set[str]:
@@ -180,12 +203,14 @@ async def test_a_denied_request_uses_the_token_too() -> None:
 
 async def test_of_many_at_once_a_one_use_token_serves_one() -> None:
     async with fresh() as server:
-        token = await server.token(policies=["default"], num_uses=1)
-        results = await asyncio.gather(
-            *(server.read("auth/token/lookup-self", token) for _ in range(20)),
-            return_exceptions=True,
-        )
-        assert sum(not isinstance(result, BaseException) for result in results) == 1
+        slow_down(server)
+        for _ in range(5):
+            token = await server.token(policies=["default"], num_uses=1)
+            results = await asyncio.gather(
+                *(server.read("auth/token/lookup-self", token) for _ in range(20)),
+                return_exceptions=True,
+            )
+            assert sum(not isinstance(result, BaseException) for result in results) == 1
 
 
 async def test_a_limited_token_makes_no_children() -> None:
@@ -398,6 +423,19 @@ async def test_a_renewed_token_is_not_ended_at_its_old_time() -> None:
         assert not await server.alive(token)
 
 
+async def test_a_lease_found_due_but_renewed_meanwhile_is_left_alone() -> None:
+    async with fresh() as server:
+        token = await server.token(policies=["default"], ttl="1h")
+        (key,) = [k for k in await all_keys(server) if k.startswith("sys/expire/id/")]
+        server.clock.advance(3000)
+        await server.write("auth/token/renew-self", token)
+        server.clock.advance(1000)
+        await server.open.tokens.expire(key.removeprefix("sys/expire/id/"))
+        assert await server.alive(token)
+        assert await server.tick(3000) == 1
+        assert not await server.alive(token)
+
+
 async def test_roles_decide_over_the_one_who_asks() -> None:
     async with fresh() as server:
         await server.write(
@@ -536,13 +574,18 @@ async def test_a_child_made_while_its_parent_is_revoked_does_not_survive() -> No
 
 async def test_renewing_and_revoking_at_once_never_leaves_half_a_token() -> None:
     async with fresh() as server:
-        for order in (0, 1):
+        slow_down(server)
+        for head_start in range(40):
             token = await server.token(policies=["default"], ttl="1h")
-            calls: list[Callable[[], Any]] = [
-                lambda token=token: server.write("auth/token/renew-self", token),
-                lambda token=token: server.revoke(token),
-            ]
-            await asyncio.gather(*(call() for call in calls[:: 1 - 2 * order]), return_exceptions=True)
+
+            async def revoke(token: str = token, head_start: int = head_start) -> None:
+                for _ in range(head_start):
+                    await asyncio.sleep(0)
+                await server.revoke(token)
+
+            await asyncio.gather(
+                server.write("auth/token/renew-self", token), revoke(), return_exceptions=True
+            )
             assert not await server.alive(token)
             keys = await all_keys(server)
             assert not [key for key in keys if key.startswith("sys/expire/id/")]
