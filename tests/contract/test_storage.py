@@ -40,7 +40,11 @@ AWKWARD_KEYS = (
     ".hidden",
     "_under/_score",
 )
-KINDS = ("inmem", "file", "gated", "counted", "aws", "b2", "generic", "seaweed", "seaweed-prefix")
+KINDS = (
+    "inmem", "file", "file-cached", "gated", "counted", "aws", "aws-cached", "b2", "generic",
+    "seaweed", "seaweed-prefix",
+)  # fmt: skip
+CACHE_BYTES = 1 << 20
 
 
 @pytest.fixture(params=KINDS)
@@ -56,6 +60,7 @@ async def _make(request: pytest.FixtureRequest, tmp_path: Path, stack: AsyncExit
     simple: dict[str, Callable[[], Storage]] = {
         "inmem": InMemStorage,
         "file": lambda: FileStorage.open(tmp_path / "data"),
+        "file-cached": lambda: FileStorage.open(tmp_path / "data", cache_bytes=CACHE_BYTES),
         "gated": lambda: GatedStorage(InMemStorage()),
         "counted": lambda: CountingStorage(FileStorage.open(tmp_path / "data")),
     }
@@ -65,12 +70,12 @@ async def _make(request: pytest.FixtureRequest, tmp_path: Path, stack: AsyncExit
         server = request.getfixturevalue("seaweed")
         prefix = "some/pre fix" if kind.endswith("prefix") else ""
         return S3Storage.open(s3_options(server, fresh_bucket(server), prefix))
+    kind, _, cached = kind.partition("-")
     habits = {"aws": s3_standin.AWS, "b2": s3_standin.B2, "generic": s3_standin.GENERIC}[kind]
     standin = await stack.enter_async_context(s3_standin.running(habits=habits))
     credentials = S3Credentials("id", Secret("secret"))
-    return S3Storage.open(
-        S3Options("vault", credentials, prefix="p", endpoint=standin.endpoint, provider=kind)
-    )
+    options = S3Options("vault", credentials, prefix="p", endpoint=standin.endpoint, provider=kind)
+    return S3Storage.open(options, cache_bytes=CACHE_BYTES if cached else 0)
 
 
 async def fill(store: Storage, keys: tuple[str, ...] = AWKWARD_KEYS) -> dict[str, bytes]:

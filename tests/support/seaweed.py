@@ -15,16 +15,25 @@ from zvault.base.secret import Secret
 from zvault.storage.s3_options import RetryPolicy, S3Credentials, S3Options
 
 _numbers = itertools.count(1)
+_running: list[Seaweed] = []
 
 
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    """A running SeaweedFS, stopped by its pid at the end of the session."""
-    binary = require("seaweedfs")
-    server = start(binary, tmp_path_factory.mktemp("seaweed"))
+    """A running SeaweedFS, stopped by its pid at the end of the session.
+
+    Every module that imports the fixture gets one of its own as far as pytest knows; they share
+    one server all the same.
+    """
+    if _running:
+        yield _running[0]
+        return
+    server = start(require("seaweedfs"), tmp_path_factory.mktemp("seaweed"))
+    _running.append(server)
     try:
         yield server
     finally:
+        _running.remove(server)
         server.stop()
 
 

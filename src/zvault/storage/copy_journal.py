@@ -5,6 +5,8 @@ last keys are being written, that it is done. What never does: deciding what is 
 is looked up in the destination. One process at a time has it open (flock).
 """
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -33,7 +35,10 @@ class JournalState:
 class CopyJournal:
     """An open journal file. Every method but ``open`` returns after an fsync."""
 
-    def __init__(self, descriptor: int, header: dict[str, Any], state: JournalState) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, header: dict[str, Any], state: JournalState
+    ) -> None:
+        self._path = path
         self._descriptor = descriptor
         self._header = header
         self.state = state
@@ -42,10 +47,16 @@ class CopyJournal:
     def open(cls, path: Path, *, source: str, destination: str) -> "CopyJournal":
         """Open or make the journal and read what it says.
 
-        Raises CopyJournalError (another copy's, newer, damaged), StoreLockedError, OSError.
+        Raises CopyJournalError (another copy's, newer, damaged, unwritable), StoreLockedError.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(path, flags, 0o600)
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except OSError as cause:
+            raise CopyJournalError(
+                f"the copy journal {path} cannot be opened: {cause.strerror}",
+                hint="name a file in a directory that exists and is yours",
+            ) from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +72,7 @@ class CopyJournal:
         except BaseException:
             os.close(descriptor)
             raise
-        return cls(descriptor, header, state)
+        return cls(path, descriptor, header, state)
 
     def begin(self) -> None:
         """The destination was seen to be empty; from now on what is in it is ours."""
@@ -86,9 +97,19 @@ class CopyJournal:
             self._descriptor = -1
 
     def _append(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line, ensure_ascii=True) + "\n"
-        os.write(self._descriptor, text.encode())
-        os.fsync(self._descriptor)
+        text = (json.dumps(line, ensure_ascii=True) + "\n").encode()
+        size = os.fstat(self._descriptor).st_size
+        try:
+            if os.write(self._descriptor, text) != len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._descriptor)
+        except OSError as cause:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, size)  # half a line would spoil the next one
+            raise CopyJournalError(
+                f"the copy journal {self._path} cannot be written: {cause.strerror}",
+                hint="free space, then run the copy again with the same journal",
+            ) from None
 
 
 def _parse(path: Path, content: bytes, header: dict[str, Any]) -> JournalState:
@@ -96,18 +117,18 @@ def _parse(path: Path, content: bytes, header: dict[str, Any]) -> JournalState:
     for number, line in enumerate(content.splitlines(), 1):
         try:
             fields = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             fields = None
-        if not isinstance(fields, dict):
+        if number == 1 and isinstance(fields, dict):
+            _check_header(path, fields, header)
+            state = JournalState(begun=True)
+        elif number > 1 and isinstance(fields, dict) and _is_step(fields):
+            state = _next(state, fields)
+        else:
             raise CopyJournalError(
                 f"line {number} of the copy journal {path} is damaged",
                 hint="look into the destination, empty it and copy anew",
             )
-        if number == 1:
-            _check_header(path, fields, header)
-            state = JournalState(begun=True)
-        else:
-            state = _next(state, fields)
     return state
 
 
@@ -128,11 +149,18 @@ def _check_header(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> 
             )
 
 
+def _is_step(fields: dict[str, Any]) -> bool:
+    """True for a line that one of the journal's methods writes."""
+    if fields.get("finishing") is True or fields.get("done") is True:
+        return True
+    return isinstance(fields.get("cursor"), str) and isinstance(fields.get("entries"), int)
+
+
 def _next(state: JournalState, fields: dict[str, Any]) -> JournalState:
     return JournalState(
         begun=True,
-        cursor=str(fields.get("cursor", state.cursor)),
-        entries=int(fields.get("entries", state.entries)),
+        cursor=fields.get("cursor", state.cursor),
+        entries=fields.get("entries", state.entries),
         finishing=state.finishing or bool(fields.get("finishing")),
         done=state.done or bool(fields.get("done")),
     )

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zvault.base.atomic_file import fsync_directory
 from zvault.storage import keys
 from zvault.storage.api import Operation, Put
 from zvault.storage.cache import ValueCache
@@ -59,6 +60,7 @@ class FileStorage:
         self._root = str(root)
         self._cache = ValueCache(cache_bytes)
         self._writing: _Writing | None = None
+        self._closed = False
 
     @classmethod
     def open(
@@ -67,19 +69,21 @@ class FileStorage:
         *,
         read_only: bool = False,
         fsync: bool = True,
-        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        cache_bytes: int = 0,
         files: FileSystem | None = None,
     ) -> "FileStorage":
         """Open the store below ``path``.
 
         For writing the directory is made when absent and locked. For reading it must exist, is not
-        locked, and nothing is cached, so that a serving store can be copied. ``fsync=False`` gives
-        up durability, for benchmarks. Raises StoreNotFoundError, StoreLockedError, StorageError.
+        locked, and nothing is cached, so that a serving store can be copied. Only a server sets
+        ``cache_bytes`` (``DEFAULT_CACHE_BYTES``): whoever proves something reads from the disk.
+        ``fsync=False`` gives up durability, for benchmarks. Raises StoreNotFoundError,
+        StoreLockedError, StorageError.
         """
         root = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
         with _named(str(root)):
             if not read_only:
-                root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_root(root)
             if not root.is_dir():
                 cause = "is no directory" if root.exists() else "does not exist"
                 raise StoreNotFoundError(f"{root} {cause}", hint="name the data directory")
@@ -115,6 +119,8 @@ class FileStorage:
         return value
 
     async def apply(self, operations: Sequence[Operation]) -> None:
+        if self._closed:
+            raise StorageError("the store is closed", provider=PROVIDER, store=self._root)
         if self._writing is None:
             raise ReadOnlyStoreError(self.url)
         keys.check_operations(operations)
@@ -143,15 +149,18 @@ class FileStorage:
         return names
 
     async def close(self) -> None:
+        self._closed = True
         if self._writing is None:
             return
         writing, self._writing = self._writing, None
-        await writing.queue.close()
-        writing.files.close()
-        with contextlib.suppress(OSError):
-            _empty(self._path / SCRATCH_NAME)
-            (self._path / SCRATCH_NAME).rmdir()
-        os.close(writing.lock)
+        try:
+            await writing.queue.close()
+            writing.files.close()
+            with contextlib.suppress(OSError):
+                _empty(self._path / SCRATCH_NAME)
+                (self._path / SCRATCH_NAME).rmdir()
+        finally:
+            os.close(writing.lock)
 
     def _start_writing(self, files: FileSystem | None, fsync: bool) -> None:
         with _named(self._root):
@@ -201,6 +210,15 @@ class FileStorage:
         if keys.is_leftover_name(key):
             hint = "a killed server left this temporary file; it is no entry and can be removed"
         return CorruptEntryError(cause, store=self.url, key=key, hint=hint)
+
+
+def _make_root(root: Path) -> None:
+    """Make the root and what is missing above it, durably: nothing in it could be otherwise."""
+    if not root.exists():
+        if not root.parent.exists():
+            _make_root(root.parent)
+        root.mkdir(mode=0o700, exist_ok=True)
+        fsync_directory(root.parent)
 
 
 def _empty(scratch: Path) -> None:

@@ -138,12 +138,14 @@ class Committer:
         folder = os.path.dirname(path)  # noqa: PTH120
         try:
             self._files.remove(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return  # no entry; a folder of that name belongs to other keys
         touched.add(folder)
         while folder != self._root:
             try:
                 self._files.remove_folder(folder)
+            except FileNotFoundError:
+                pass
             except OSError as cause:
                 if cause.errno in (errno.ENOTEMPTY, errno.EEXIST):
                     return

@@ -52,14 +52,15 @@ class S3Storage:
         options: S3Options,
         *,
         read_only: bool = False,
-        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        cache_bytes: int = 0,
         clock: Clock | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> "S3Storage":
         """A store at the place that ``options`` name. Nothing is sent yet.
 
-        ``read_only`` refuses writes and caches nothing, for a store that a server writes to.
-        Raises S3OptionsError.
+        ``read_only`` refuses writes and caches nothing, for a store that a server writes to. Only
+        a server sets ``cache_bytes`` (``DEFAULT_CACHE_BYTES``): whoever proves something asks the
+        provider. Raises S3OptionsError.
         """
         return cls(
             options.check(),
@@ -147,17 +148,19 @@ class S3Storage:
 
         Raises StorageError whose message names the step and the cause.
         """
+        if not self._writable:
+            raise ReadOnlyStoreError(self.url)
         key = PROBE_FOLDER + secrets.token_hex(8)
         body = secrets.token_bytes(16)
         await self._step("list", key, self.list(PROBE_FOLDER))
-        await self._step("put", key, self._put(key, body))
         try:
+            await self._step("put", key, self._put(key, body))
             if await self._step("get", key, self._fetch(key)) != body:
                 raise self._error("get gave other bytes than put sent", key)
             if key.removeprefix(PROBE_FOLDER) not in await self.list(PROBE_FOLDER):
                 raise self._error("list does not show what put wrote", key)
         except StorageError:
-            with contextlib.suppress(StorageError):
+            with contextlib.suppress(StorageError):  # also after a put that seemed to fail
                 await self._delete(key)
             raise
         await self._step("delete", key, self._delete(key))

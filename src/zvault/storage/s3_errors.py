@@ -117,7 +117,8 @@ def _answered(status: int, code: str, text: str) -> str:
         return known
     message = _MESSAGE.search(text)
     said = f" {code}" if code else ""
-    return f"the provider answered {status}{said}" + (f": {message[1]}" if message else "")
+    words = " ".join(message[1].split()) if message else ""
+    return f"the provider answered {status}{said}" + (f": {words}" if words.isprintable() else "")
 
 
 def _unanswered(text: str) -> Failure:

@@ -59,7 +59,7 @@ class S3Credentials:
 class RetryPolicy:
     """How long to insist. Waits grow from ``first_seconds`` by doubling up to ``cap_seconds``.
 
-    ``attempts`` counts the first one; ``deadline_seconds`` bounds one operation as a whole.
+    ``attempts`` counts the first one; no attempt begins ``deadline_seconds`` after the first.
     """
 
     attempts: int = 8

@@ -1,6 +1,7 @@
 """A copy killed at every call to its source or destination, then resumed; reality decides."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,35 @@ async def test_a_journal_cut_off_anywhere_still_leads_to_the_same_end(tmp_path: 
         copy = InMemStorage(state, url="inmem:b")
         await copy_store(source, copy, journal=journal)
         assert await content(copy) == COPIED
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", '{"cursor": 1, "entries": 2}', '{"cursor": "a", "entries": "x"}', "{}", "[" * 9999],
+)
+async def test_a_line_that_no_copy_writes_is_damage(tmp_path: Path, line: str) -> None:
+    journal = tmp_path / "journal"
+    header = '{"zvault_copy_journal": 1, "source": "inmem:a", "destination": "inmem:b"}'
+    journal.write_text(f"{header}\n{line}\n")
+    with pytest.raises(CopyJournalError, match="line 2"):
+        await copy_store(
+            InMemStorage(VALUES, url="inmem:a"), InMemStorage(url="inmem:b"), journal=journal
+        )
+
+
+async def test_a_journal_that_cannot_be_opened_or_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, destination = InMemStorage(VALUES, url="inmem:a"), InMemStorage(url="inmem:b")
+    with pytest.raises(CopyJournalError, match="cannot be opened"):
+        await copy_store(source, destination, journal=tmp_path / "no" / "journal")
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:5]))
+    with pytest.raises(CopyJournalError, match="No space left"):
+        await copy_store(source, destination, journal=tmp_path / "journal")
+    monkeypatch.undo()
+    assert (tmp_path / "journal").read_bytes() == b""
+    assert await content(destination) == {}
 
 
 async def test_two_copies_cannot_share_a_journal(tmp_path: Path) -> None:

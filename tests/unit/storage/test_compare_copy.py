@@ -1,6 +1,7 @@
 """Comparing and copying: what counts, what is named, what is left out."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,24 @@ def test_a_tally_counts_each_deed_once() -> None:
         tally = tally.plus(Outcome("k", deed, 5, read_back=True))
     assert (tally.kept, tally.written, tally.deleted, tally.skipped) == (1, 1, 1, 1)
     assert (tally.entries, tally.bytes, tally.read_back, tally.foreign) == (2, 10, 2, ("k",))
+
+
+async def test_an_entry_altered_on_disk_right_after_its_write_is_found_by_the_proof(
+    tmp_path: Path,
+) -> None:
+    class Sabotaged(FileStorage):
+        async def apply(self, operations: Sequence[Operation]) -> None:
+            await super().apply(operations)
+            if operations[0].key == "k/3":
+                (tmp_path / "b/k/_3").write_bytes(b'{"Value":"eA=="}\n')
+
+    source = InMemStorage({f"k/{number}": b"1" for number in range(9)}, url="inmem:a")
+    destination = Sabotaged.open(tmp_path / "b")
+    with pytest.raises(CopyProofError, match="'k/3'"):
+        await copy_store(source, destination)
+    with pytest.raises(CopyProofError, match="'k/3'"):
+        await sync_store(source, destination)
+    await destination.close()
 
 
 async def test_a_file_copy_is_byte_for_byte_the_tree_it_came_from(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from zvault.storage.errors import (
     StoreLockedError,
     StoreNotFoundError,
 )
-from zvault.storage.file import FileStorage
+from zvault.storage.file import DEFAULT_CACHE_BYTES, FileStorage
 from zvault.storage.walk import walk
 
 
@@ -81,8 +81,10 @@ async def test_a_wrong_path_is_named_and_not_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreNotFoundError, match="no directory"):
         FileStorage.open(tmp_path / "file", read_only=True)
-    with pytest.raises(StorageError):
+    with pytest.raises(StoreNotFoundError, match="no directory"):
         FileStorage.open(tmp_path / "file")
+    with pytest.raises(StorageError):
+        FileStorage.open(tmp_path / "file" / "below")
 
 
 async def test_leftovers_of_our_own_killed_writer_are_cleaned_up_and_never_listed(
@@ -168,8 +170,9 @@ async def test_a_path_too_long_for_the_machine_is_an_invalid_key(tmp_path: Path)
     await store.close()
 
 
-async def test_a_read_never_suspends(tmp_path: Path) -> None:
-    store = FileStorage.open(tmp_path)
+@pytest.mark.parametrize("cache_bytes", [0, DEFAULT_CACHE_BYTES])
+async def test_a_read_never_suspends(tmp_path: Path, cache_bytes: int) -> None:
+    store = FileStorage.open(tmp_path, cache_bytes=cache_bytes)
     await store.apply([Put("a", b"1")])
     for key in ("a", "absent"):
         with pytest.raises(StopIteration):
@@ -177,8 +180,35 @@ async def test_a_read_never_suspends(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_the_cache_shows_each_write_at_once(tmp_path: Path) -> None:
+async def test_without_a_cache_each_read_asks_the_disk(tmp_path: Path) -> None:
+    """A proof would otherwise compare a memory with itself."""
     store = FileStorage.open(tmp_path)
+    await store.apply([Put("a", b"1")])
+    assert await store.get("a") == b"1"
+    (tmp_path / "_a").write_bytes(b'{"Value":"Mg=="}\n')
+    assert await store.get("a") == b"2"
+    await store.close()
+
+
+async def test_a_new_root_is_durable_with_all_the_folders_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("zvault.storage.file.fsync_directory", synced.append)
+    await FileStorage.open(tmp_path / "a/b/c").close()
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a/b"]
+
+
+async def test_deleting_a_key_whose_file_name_is_anothers_folder_is_fine(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path)
+    await store.apply([Put("_x/y", b"1")])
+    await store.apply([Delete("x"), Put("z", b"2")])
+    assert (await store.get("_x/y"), await store.get("z")) == (b"1", b"2")
+    await store.close()
+
+
+async def test_the_cache_shows_each_write_at_once(tmp_path: Path) -> None:
+    store = FileStorage.open(tmp_path, cache_bytes=DEFAULT_CACHE_BYTES)
     for value in (b"1", b"2", b"3"):
         await store.apply([Put("a", value)])
         assert await store.get("a") == value
@@ -207,7 +237,7 @@ async def test_closing_finishes_what_has_begun(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     await store.close()
     await asyncio.gather(*tasks)
-    with pytest.raises(ReadOnlyStoreError):
+    with pytest.raises(StorageError, match="closed"):
         await store.apply([Put("late", b"1")])
     reader = FileStorage.open(tmp_path, read_only=True)
     assert len(await reader.list("k/")) == 50

@@ -289,7 +289,8 @@ async def test_operations_stop_at_the_first_failure() -> None:
 
 async def test_a_cached_read_sends_nothing_and_never_suspends() -> None:
     async with s3_standin.running() as standin:
-        store = connect(standin)
+        options = replace(OPTIONS, endpoint=standin.endpoint)
+        store = S3Storage.open(options, cache_bytes=1 << 20)
         await store.apply([Put("a", b"1")])
         sent = standin.requests
         with pytest.raises(StopIteration):
@@ -297,6 +298,36 @@ async def test_a_cached_read_sends_nothing_and_never_suspends() -> None:
         assert standin.requests == sent
         await store.apply([Delete("a")])
         assert await store.get("a") is None
+
+
+async def test_without_a_cache_each_read_asks_the_provider() -> None:
+    async with s3_standin.running() as standin:
+        store = connect(standin)
+        await store.apply([Put("a", b"1")])
+        standin.objects["a"] = b"altered behind our back"
+        assert await store.get("a") == b"altered behind our back"
+
+
+async def test_a_put_that_seemed_to_fail_leaves_no_probe_behind() -> None:
+    async with s3_standin.running() as standin:
+
+        def refuse(request: Request) -> Answer | None:
+            if request.method != "PUT":
+                return None
+            standin.objects[request.key] = request.body
+            return s3_standin.error(403, "AccessDenied")
+
+        standin.always = refuse
+        with pytest.raises(errors.AccessDeniedError, match="put was refused"):
+            await connect(standin).check_access()
+        assert standin.objects == {}
+
+
+async def test_an_unknown_code_is_shown_with_the_providers_words_in_one_line() -> None:
+    failure = classify(
+        GenericError("status code: 418 x: <Code>Teapot</Code><Message>a\n b</Message>")
+    )
+    assert failure.cause == "the provider answered 418 Teapot: a b"
 
 
 async def test_a_reader_caches_nothing_and_refuses_to_write() -> None:
@@ -309,6 +340,8 @@ async def test_a_reader_caches_nothing_and_refuses_to_write() -> None:
         assert await store.get("a") == b"2"
         with pytest.raises(errors.ReadOnlyStoreError):
             await store.apply([Put("a", b"3")])
+        with pytest.raises(errors.ReadOnlyStoreError):
+            await store.check_access()
 
 
 @pytest.mark.row("A5.3")
