@@ -43,6 +43,7 @@ class Head:
 
     headers: list[tuple[bytes, bytes]]
     """As sent, names in lower case."""
+    is_1_0: bool = False
     keep_alive: bool = True
     content_length: int = 0
     chunked: bool = False
@@ -120,7 +121,7 @@ def read_headers(version: bytes, block: bytes) -> Head:
         raise RefusedRequestError(400, _reason(error)) from None
     if not collector.complete:
         raise RefusedRequestError(400, "malformed header block")
-    head = Head(collector.headers)
+    head = Head(collector.headers, is_1_0=version == b"HTTP/1.0")
     seen_host = 0
     connection = b""
     for name, value in collector.headers:
