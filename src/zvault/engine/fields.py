@@ -5,12 +5,14 @@ value, because values may be secrets.
 """
 
 import json
+import math
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS, parse_duration
 
+_INT64 = 2**63
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
 
@@ -54,11 +56,21 @@ def _int(value: Any) -> int:
         return int(value)
     if isinstance(value, float) and not value.is_integer():
         raise ValueError("expected a whole number")
-    if isinstance(value, int | float):
-        return int(value)
     if isinstance(value, str):
-        return int(value.strip() or "0", 10)
+        try:
+            value = int(value.strip() or "0", 10)
+        except ValueError:
+            raise ValueError("expected a number") from None
+    if isinstance(value, int | float):
+        return _bounded(int(value))
     raise ValueError("expected a number")
+
+
+def _bounded(number: int) -> int:
+    """Go's int64; a larger number could not be read by the server that takes the store over."""
+    if not -_INT64 <= number < _INT64:
+        raise ValueError("out of range")
+    return number
 
 
 def _bool(value: Any) -> bool:
@@ -84,10 +96,15 @@ def _map(value: Any) -> dict[str, Any]:
 def _signed_duration(value: Any) -> int:
     if isinstance(value, bool):
         raise ValueError("expected a duration")
-    if isinstance(value, int | float):
-        return int(value * SECOND_NS)
+    if isinstance(value, int):
+        return _bounded(value * SECOND_NS)
+    if isinstance(value, float) and math.isfinite(value):
+        return _bounded(int(value * SECOND_NS))
     if isinstance(value, str):
-        return parse_duration(value) if value.strip() else 0
+        try:
+            return _bounded(parse_duration(value) if value.strip() else 0)
+        except ValueError:
+            raise ValueError("expected a duration") from None
     raise ValueError("expected a duration")
 
 
@@ -113,7 +130,7 @@ def _comma_list(value: Any) -> list[str]:
 
 
 def _comma_ints(value: Any) -> list[int]:
-    return [int(item) for item in _comma_list(value)]
+    return [_int(item) for item in _comma_list(value)]
 
 
 def _kv_pairs(value: Any) -> dict[str, str]:
