@@ -34,12 +34,12 @@ from zvault.cli.unseal_options import (
     PasswordFileOption,
     SharesFileOption,
 )
-from zvault.ops.backup.catalog import Catalog, Listed
+from zvault.ops.backup.catalog import Catalog
 from zvault.ops.backup.check import open_backup
 from zvault.ops.backup.collect import PassReport
 from zvault.ops.backup.errors import BackupUnopenedError, PruneRefusedError
 from zvault.ops.backup.hold import DEFAULT_LIMIT_SECONDS, hold_of, hold_of_pid_file
-from zvault.ops.backup.record import BackupRecord
+from zvault.ops.backup.record import BackupRecord, Listed
 from zvault.ops.backup.retention import Retention, plan_prune
 from zvault.ops.backup.take import Taker
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zvault.ops.backup.catalog import Listed
 from zvault.ops.backup.record import (
     BackupRecord,
+    Listed,
     backup_name,
     decode_record,
     encode_record,

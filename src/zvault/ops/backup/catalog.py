@@ -18,27 +18,12 @@ from zvault.ops.backup.record import (
     PARTIAL,
     SIDECAR,
     BackupRecord,
+    Listed,
     decode_record,
     encode_record,
     is_backup_name,
     record_of,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One backup file. ``record`` None: nobody ever verified it, or its record is broken."""
-
-    name: str
-    bytes: int | None
-    record: BackupRecord | None
-
-    @property
-    def verified(self) -> bool:
-        """Recorded as verified, and the file still has the size it had then."""
-        if self.record is None or not self.record.verified:
-            return False
-        return self.bytes is None or self.bytes == self.record.bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,22 @@ class BackupRecord:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One backup file. ``record`` None: nobody ever verified it, or its record is broken."""
+
+    name: str
+    bytes: int | None
+    record: BackupRecord | None
+
+    @property
+    def verified(self) -> bool:
+        """Recorded as verified, and the file still has the size it had then."""
+        if self.record is None or not self.record.verified:
+            return False
+        return self.bytes is None or self.bytes == self.record.bytes
+
+
 def backup_name(taken_ns: int, token: bytes, archive_format: ArchiveFormat) -> str:
     """``vault-backup-20261121T204500Z-1a2b3c.tar.zst``; ``token`` of 3 bytes makes it unique."""
     moment = format_time(taken_ns // SECOND_NS * SECOND_NS).replace("-", "").replace(":", "")

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zvault.ops.backup.catalog import Listed
+from zvault.ops.backup.record import Listed
 
 _DAY_NS = 86_400 * 1_000_000_000
 
