@@ -162,8 +162,13 @@ class HttpProtocol(asyncio.Protocol):
     # -- executing ---------------------------------------------------------------------------
 
     @property
+    def _is_waiting(self) -> bool:
+        """For the engine, or for the client to read."""
+        return self._task is not None or self._write_paused
+
+    @property
     def _is_busy(self) -> bool:
-        return self._task is not None or self._write_paused or self._scheduled
+        return self._is_waiting or self._scheduled
 
     def _run(self) -> None:
         """Execute what is there, in order, until one has to wait."""
@@ -174,14 +179,13 @@ class HttpProtocol(asyncio.Protocol):
                     self._wait_for_more()
                     return
                 self._execute(message)
-                if self._closing or self._task is not None or self._write_paused:
+                if self._reader.is_empty or self._closing or self._is_waiting:
                     return
         except RefusedRequestError as error:
             self._refuse(error)
             return
-        if not self._reader.is_empty:
-            self._scheduled = True
-            self._loop.call_soon(self._next_turn)
+        self._scheduled = True
+        self._loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._scheduled = False
