@@ -95,10 +95,10 @@ class VaultApi:
         if isinstance(answer, dict):
             return answers.read_health(200, answer)
         try:
-            body = answer.json()
-        except ValueError:
-            body = None
-        return answers.read_health(answer.status_code, body)
+            status, body = answer.status_code, answer.json()
+        except (AttributeError, ValueError):
+            status, body = 0, None
+        return answers.read_health(status, body)
 
     def submit_share(self, share: Secret) -> SealStatus:
         """Give one share; the answer says how far it got.

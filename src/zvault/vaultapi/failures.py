@@ -52,7 +52,7 @@ def speaking_plainly(address: str, hide: str = "") -> Iterator[None]:
     try:
         yield
     except hvac.exceptions.VaultError as cause:
-        text = "; ".join(cause.errors or ()) or str(cause.args[0] or "no reason given")
+        text = _reason_of(cause)
         if hide:
             text = text.replace(hide, REDACTED)
         raise _refusal(address, cause, text) from None
@@ -69,6 +69,17 @@ def speaking_plainly(address: str, hide: str = "") -> Iterator[None]:
         raise VaultUnreachableError(
             f"{address} cannot be reached: {plain_reason(cause)}", hint="is the server up?"
         ) from None
+    except (AttributeError, TypeError, KeyError, ValueError):
+        # hvac takes an error body's shape for granted
+        raise VaultAnswerError(
+            f"{address} answers in a form that no Vault uses", hint="check the address"
+        ) from None
+
+
+def _reason_of(cause: hvac.exceptions.VaultError) -> str:
+    errors = cause.errors if isinstance(cause.errors, list) else []
+    text = "; ".join(error for error in errors if isinstance(error, str))
+    return text or str((cause.args or ("",))[0] or "no reason given")
 
 
 def _refusal(address: str, cause: hvac.exceptions.VaultError, text: str) -> ZvaultError:

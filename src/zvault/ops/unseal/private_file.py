@@ -26,10 +26,16 @@ def read_private(path: Path, what: str, *, forbidden_bits: int = 0o077) -> Secre
         raise PreconditionError(
             f"the {what} {path} cannot be opened: {cause.strerror}", hint="check path and owner"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        _check(status, path, what, forbidden_bits)
-        content = file.read(MAX_BYTES + 1)
+    try:
+        _check(os.fstat(descriptor), path, what, forbidden_bits)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as cause:
+        raise PreconditionError(
+            f"the {what} {path} cannot be read: {cause.strerror}", hint="check the disk"
+        ) from None
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_BYTES:
         raise PreconditionError(
             f"the {what} {path} is larger than {MAX_BYTES} bytes", hint="is it the right file?"
