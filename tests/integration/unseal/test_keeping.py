@@ -55,6 +55,8 @@ async def test_a_key_file_is_made_private_and_opens_the_store(
     assert path.stat().st_mode & 0o777 == 0o600
     assert (header.threshold, header.total, header.held) == (3, 5, 3)
     assert header.vault.name == "prod"
+    assert header.vault.cluster_name.startswith("vault-cluster-")
+    assert len(header.vault.cluster_id) == 36
     found = await prove_key_file(load_key_file(path), PASSWORD, store, prove_unseal_key)
     assert found == shares_of(golden)[2:]
 

@@ -1,18 +1,23 @@
-"""Which Vault a store is, as far as anybody may see it without a key.
+"""Which Vault a store is.
 
-What lives here: threshold and number of shares from ``core/seal-config``, and the fingerprint of
-the seal. What never does: decryption.
+What lives here: threshold and number of shares from ``core/seal-config``, the fingerprint of the
+seal, and the cluster's name where shares open the store. What never does: a proof (``Prove``).
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zvault.base.errors import VerificationError
+from zvault.base.secret import Secret
+from zvault.offline.open import open_offline
 from zvault.ops.unseal.errors import KeyFileSharesError
 from zvault.storage.api import Storage
 
 SEAL_CONFIG = "core/seal-config"
 STORED_KEYS = "core/hsm/barrier-unseal-keys"
+CLUSTER_INFO = "core/cluster/local/info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +52,18 @@ async def read_seal_facts(storage: Storage) -> SealFacts:
             hint="key files are for Shamir seals",
         )
     return SealFacts(threshold, total, hashlib.sha256(keys).hexdigest())
+
+
+async def read_cluster(storage: Storage, shares: Sequence[Secret]) -> tuple[str, str]:
+    """The cluster's name and id, for people; empty when the store does not say.
+
+    Only a label: damage elsewhere in the store is not this function's to report.
+    """
+    try:
+        store = await open_offline(storage, shares)
+        body = json.loads(await store.barrier.get(CLUSTER_INFO) or b"{}")
+    except (VerificationError, ValueError, RecursionError):
+        return "", ""
+    if not isinstance(body, dict):
+        return "", ""
+    return str(body.get("name") or ""), str(body.get("id") or "")

@@ -18,7 +18,7 @@ from zvault.base.errors import PreconditionError, VerificationError
 from zvault.base.gotime import SECOND_NS, format_time
 from zvault.base.secret import Secret
 from zvault.ops.unseal.errors import ForeignKeyFileError
-from zvault.ops.unseal.identity import read_seal_facts
+from zvault.ops.unseal.identity import read_cluster, read_seal_facts
 from zvault.ops.unseal.keyfile import DEFAULT_ITERATIONS, KeyFile, parse_key_file, seal_key_file
 from zvault.ops.unseal.keyfile_header import KeyFileHeader, VaultIdentity
 from zvault.ops.unseal.private_file import read_private
@@ -71,12 +71,19 @@ class Maker:
     ) -> KeyFileHeader:
         facts = await read_seal_facts(storage)
         await self.prove(storage, shares)
+        cluster_name, cluster_id = await read_cluster(storage, shares)
         content = seal_key_file(
             shares,
             password,
             threshold=facts.threshold,
             total=facts.total,
-            vault=VaultIdentity(facts.fingerprint, name=name, store=storage.url),
+            vault=VaultIdentity(
+                facts.fingerprint,
+                name=name,
+                cluster_name=cluster_name,
+                cluster_id=cluster_id,
+                store=storage.url,
+            ),
             created=format_time(self.clock.now_ns() // SECOND_NS * SECOND_NS),
             random_bytes=self.random_bytes,
             iterations=self.iterations,
