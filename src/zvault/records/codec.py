@@ -8,6 +8,7 @@ wrong shape is an error that names the field and never its value.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from zvault.base.gotime import ZERO_NS, format_time, parse_time
@@ -126,10 +127,16 @@ class Codec(Generic[T]):
         self._title = title
         self._record = record
         self._newline = newline
-        self._decoders = [(m.name, m.attribute or m.name, m.kind.decode) for m in members]
-        self._encoders = [
-            (m.name, m.attribute or m.name, m.kind.encode, m.omit_empty) for m in members
+        self._names = [member.name for member in members]
+        attributes = [member.attribute or member.name for member in members]
+        self._decoders = [
+            (member.name, attribute, member.kind.decode)
+            for member, attribute in zip(members, attributes, strict=True)
         ]
+        # A getter of one attribute gives no tuple, so there is always a second one.
+        self._values = attrgetter(*attributes, "extra")
+        self._encoders = [(m.name, m.kind.encode) for m in members if m.kind.encode is not _same]
+        self._omitted_when_empty = [member.name for member in members if member.omit_empty]
 
     def decode(self, data: bytes) -> T:
         """The record of its stored bytes, compressed or not. Raises RecordError."""
@@ -138,34 +145,45 @@ class Codec(Generic[T]):
     def decode_over(self, absent: Mapping[str, Any], data: bytes) -> T:
         """Like ``decode``; ``absent`` are the JSON values of fields that are not there."""
         try:
-            return self.from_json({**absent, **gojson.loads_object(compress.expand(data))})
+            body = gojson.loads_object(compress.expand(data))
         except RecordError as error:
-            if error.message.startswith(self._title):
-                raise
             raise RecordError(f"{self._title}: {error.message}") from None
+        return self.from_json({**absent, **body})
 
     def from_json(self, body: Mapping[str, Any]) -> T:
         """The record of a parsed object. Raises RecordError."""
         rest = dict(body)
-        values: dict[str, Any] = {}
-        for name, attribute, decode in self._decoders:
-            if name in rest:
-                try:
-                    values[attribute] = decode(rest.pop(name))
-                except (TypeError, ValueError):
-                    raise RecordError(
-                        f"{self._title}: field {name!r} is not as it must be"
-                    ) from None
+        try:
+            values = {
+                attribute: decode(rest.pop(name))
+                for name, attribute, decode in self._decoders
+                if name in rest
+            }
+        except (TypeError, ValueError):
+            raise RecordError(f"{self._title}: {self._blame(body)}") from None
         return self._record(**values, extra=rest)
+
+    def _blame(self, body: Mapping[str, Any]) -> str:
+        """Which field it was, looked for only after one was wrong."""
+        for name, _, decode in self._decoders:
+            try:
+                if name in body:
+                    decode(body[name])
+            except (TypeError, ValueError):
+                return f"field {name!r} is not as it must be"
+        return "a field is not as it must be"
 
     def to_json(self, record: T) -> dict[str, Any]:
         """Fields in Go's order, then those nobody here knows."""
-        body: dict[str, Any] = {}
-        for name, attribute, encode, omit_empty in self._encoders:
-            value = getattr(record, attribute)
-            if value or not omit_empty:
-                body[name] = encode(value)
-        body.update(record.extra)  # type: ignore[attr-defined]
+        *values, extra = self._values(record)
+        body = dict(zip(self._names, values, strict=True))
+        for name in self._omitted_when_empty:
+            if not body[name]:
+                del body[name]
+        for name, encode in self._encoders:
+            if name in body:
+                body[name] = encode(body[name])
+        body.update(extra)
         return body
 
     def encode(self, record: T) -> bytes:
