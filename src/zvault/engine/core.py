@@ -39,7 +39,10 @@ from zvault.engine.metrics import Metrics
 from zvault.engine.settings import CoreSettings
 from zvault.engine.shares import ShareCollection
 from zvault.engine.status import HealthStatus, InitOutcome, SealStatus
+from zvault.engine.telemetry import set_mount_gauges, set_process_gauges
+from zvault.engine.timed_storage import TimedStorage
 from zvault.engine.unsealed import Unsealed, open_unsealed
+from zvault.records.mounts import AUTH, MOUNTS
 from zvault.storage.api import Storage
 from zvault.storage.keys import MIGRATION_KEY
 
@@ -155,8 +158,9 @@ class Core:
         await self._refuse_migration()
         try:
             key = combine_shares(collected, config)
+            timed = TimedStorage(self.storage, self._clock, self.metrics)
             barrier = await unseal_with_key(
-                self.storage, key, clock=self._clock, random_bytes=self._random_bytes
+                timed, key, clock=self._clock, random_bytes=self._random_bytes
             )
         except (ShareError, TooFewSharesError) as error:
             raise InvalidRequestError(f"failed to compute combined key: {error.message}") from None
@@ -256,9 +260,17 @@ class Core:
                 _log.error("%s", error.message)
 
     def _gauges(self) -> None:
-        self.metrics.gauge(
-            ("core", "unsealed"), int(self._unsealed is not None), self.metrics.cluster_label()
-        )
+        unsealed, metrics = self._unsealed, self.metrics
+        set_process_gauges(metrics)
+        for name in ("unsealed", "active"):
+            # From before the cluster had a name; left alone it would say "sealed" for ever.
+            metrics.drop_gauge(("core", name), {"cluster": ""})
+            metrics.gauge(("core", name), int(unsealed is not None), metrics.cluster_label())
+        if unsealed is not None:
+            in_flight = ("core", "in_flight_requests")
+            metrics.gauge(in_flight, unsealed.inside, metrics.cluster_label())
+            mounts = unsealed.mounts
+            set_mount_gauges(metrics, (*mounts.entries(MOUNTS), *mounts.entries(AUTH)))
 
 
 def _check_shares(shares: int, threshold: int) -> None:

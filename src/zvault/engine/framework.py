@@ -58,7 +58,9 @@ class FieldData:
 
     def get(self, name: str, other: Any) -> Any:
         """The coerced value, or ``other`` when the caller supplied none."""
-        return self[name] if name in self else other
+        if name in self:
+            return self[name]
+        return other
 
     def only(self, names: Sequence[str]) -> "FieldData":
         """The same request with nothing but these parameters."""
@@ -106,7 +108,7 @@ class Router:
         return None if route.exists is None else await route.exists(request, data)
 
     async def handle(self, request: Request) -> Response | None:
-        """Dispatch. Raises EngineError (no such path or operation, bad field, the handler's own)."""
+        """Dispatch. Raises EngineError (no such path or operation, bad field, the handler's)."""
         route, data, captured = self._find(request)
         operation = request.operation
         handler = route.operations.get(operation)

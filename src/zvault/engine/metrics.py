@@ -78,6 +78,7 @@ class Metrics:
         self._summaries: dict[tuple[str, ...], Summary] = {}
         self._counters: dict[tuple[tuple[str, ...], Labels], _Counter] = {}
         self._gauges: dict[tuple[tuple[str, ...], Labels], float] = {}
+        self._process: dict[str, tuple[str, float]] = {}
         self._suppliers: list[Callable[[], None]] = []
 
     def summary(self, parts: tuple[str, ...]) -> Summary:
@@ -116,6 +117,10 @@ class Metrics:
         """Forget a gauge that has no true value any more; absent is fine."""
         self._gauges.pop((tuple(parts), _labels(labels)), None)
 
+    def process(self, name: str, kind: str, value: float) -> None:
+        """Set a figure of the process; these have no ``vault_`` in front."""
+        self._process[name] = (kind, value)
+
     def cluster_label(self) -> dict[str, str]:
         """The label of everything that Vault reports through its cluster sink."""
         return {"cluster": self.cluster}
@@ -146,6 +151,8 @@ class Metrics:
         for parts, summary in self._summaries.items():
             point = SummaryPoint((), summary.count, summary.total, tuple(summary.recent()))
             _family(found, parts, "summary").points.append(point)
+        for name, (kind, value) in self._process.items():
+            found[name] = Family(name, name, kind, [GaugePoint((), value)])
         return [found[name] for name in sorted(found)]
 
     def render_prometheus(self) -> str:

@@ -43,6 +43,8 @@ Limits = Callable[[str], tuple[int, int]]
 """Token path to (default TTL, max TTL) of the mount it was made at."""
 RenewHook = Callable[[str, Auth], Awaitable[Auth]]
 """Token path and login to what the auth method grants now."""
+OnIssued = Callable[[TokenEntry, MountEntry | None, float], None]
+"""A new token, the auth method of a login, and how many milliseconds it took."""
 
 
 class TokenService:
@@ -60,6 +62,7 @@ class TokenService:
         limits: Limits,
         renew_hook: RenewHook,
         sweep_cubbyhole: CubbyholeSweep,
+        on_issued: OnIssued,
     ) -> None:
         self._barrier = barrier
         self.store = store
@@ -70,6 +73,7 @@ class TokenService:
         self._limits = limits
         self._renew_hook = renew_hook
         self._sweep_cubbyhole = sweep_cubbyhole
+        self._on_issued = on_issued
         self._creating: Counter[str] = Counter()
         self._marks: Counter[str] = Counter()
 
@@ -82,6 +86,12 @@ class TokenService:
         ``mount``: the auth method of a login. Raises PermissionDeniedError when the parent dies
         meanwhile, InvalidRequestError, StorageError.
         """
+        started = self._clock.monotonic()
+        issued = await self._issue(auth, entry, mount)
+        self._on_issued(issued, mount, (self._clock.monotonic() - started) * 1e3)
+        return issued
+
+    async def _issue(self, auth: Auth, entry: TokenEntry, mount: MountEntry | None) -> TokenEntry:
         if entry.type == BATCH:
             return self._issue_batch(auth, entry)
         is_custom = bool(entry.id)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from zvault.barrier.barrier import Barrier
 from zvault.barrier.view import View
@@ -39,6 +40,7 @@ from zvault.engine.policies import PolicyStore
 from zvault.engine.services import Services
 from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
+from zvault.engine.telemetry import token_issued
 from zvault.engine.token_service import TokenService
 from zvault.engine.token_store import TokenStore, load_salt
 from zvault.records import gojson
@@ -177,6 +179,7 @@ class Unsealed:
             limits=self._limits,
             renew_hook=self._renew,
             sweep_cubbyhole=self._sweep_cubbyhole,
+            on_issued=partial(token_issued, self.metrics),
         )
         self.expiration = Expiration(self.leases, self.tokens, self.clock, self.metrics)
         logins = LoginService(self.mounts, self.identity, self.tokens, self.clock)
@@ -203,7 +206,7 @@ class Unsealed:
             self.audit,
             clock=self.clock,
             random_bytes=self.random_bytes,
-            builtin_version=self.settings.version,
+            builtin_version=f"v{self.settings.version}+builtin.vault",
         )
         for error in await self.audit_devices.start():
             _log.error("%s", error.message)

@@ -137,6 +137,8 @@ class AuditBroker:
             ended = self._write(sinks, lines, started, "log_request", _REQUEST_FAILURE)
         else:
             ended = self._now()
+            for sink in sinks:
+                self._time(sink, "log_request", started, ended)
         self._request_time.add_at(ended, (ended - started) * 1e3)
 
     async def log_response(
@@ -179,12 +181,15 @@ class AuditBroker:
             if self._failing:
                 self._failing.discard(sink.path)
             ended = self._now()
-            summary = self._metrics.summary(("audit", sink.path, what))
-            summary.add_at(ended, (ended - started) * 1e3)
+            self._time(sink, what, started, ended)
         if not is_written:
             self._metrics.increment(failure)
             raise AuditFailedError
         return ended
+
+    def _time(self, sink: AuditSink, what: str, started: float, ended: float) -> None:
+        summary = self._metrics.summary(("audit", sink.path, what))
+        summary.add_at(ended, (ended - started) * 1e3)
 
     def _failed(self, sink: AuditSink, error: AuditWriteError) -> None:
         first = sink.path not in self._failing
