@@ -23,8 +23,9 @@ class Client:
         self._address_file = address_file
         session = requests.Session()
         session.trust_env = False
-        verify: Any = str(ca_file) if ca_file else True
-        self._hvac = hvac.Client(session=session, verify=verify, timeout=TIMEOUT_SECONDS)
+        # A session's own setting wins over hvac's argument of the same name.
+        session.verify = str(ca_file) if ca_file else True
+        self._hvac = hvac.Client(session=session, timeout=TIMEOUT_SECONDS)
 
     def use(self, token: str | None) -> hvac.Client:
         """The hvac client with this token, at the address that holds now."""

@@ -1,0 +1,75 @@
+"""``python -m demo``: a real Vault's store goes 7 → 8 → 9 → 8 → 7 under load.
+
+Exit code 0 only if every promise was kept; 1 if one was broken; 2 for a call that makes no sense.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from demo.place import ROOT
+from demo.report.outcome import TABLE_HEAD, steps_table
+from demo.run import MissingProgramError, Options, end_on_signal, start_run, write_report
+from demo.sabotage import KINDS
+from demo.screen import Screen
+
+_STEPS = ("stage7", "load", "stage8", "kill8", "stage9", "kill9", "back8", "back7")
+
+
+def main() -> int:
+    """Run the demo once."""
+    options = _options()
+    if options.b2 and not os.environ.get("B2_APPLICATION_KEY"):
+        sys.stderr.write("demo: B2=1 wants B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY\n")
+        return 2
+    screen = Screen()
+    screen.title(
+        "zvault demo",
+        "A store that a real HashiCorp Vault wrote goes from Stage 7 to 8 to 9 and back, "
+        "while five services work with it.",
+    )
+    try:
+        run = start_run(options, screen)
+    except MissingProgramError as problem:
+        sys.stderr.write(f"demo: {problem}\n")
+        return 2
+    end_on_signal()
+    try:
+        run.go()
+    except KeyboardInterrupt:
+        run.outcome.broken.append("interrupted")
+    outcome = run.outcome
+    screen.table(TABLE_HEAD, steps_table(outcome))
+    files = write_report(outcome, ROOT)
+    broken = outcome.broken_promises()
+    names = ", ".join(path.name for path in files)
+    screen.verdict(broken, f"{len(outcome.operations):,} operations. Report: {names}")
+    return 1 if broken else 0
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--b2", action="store_true", help="the real Backblaze B2, by environment")
+    parser.add_argument("--entries", type=int, default=0, help="enlarge the store to this many")
+    parser.add_argument("--dwell", type=float, default=5.0, help="seconds of load between steps")
+    parser.add_argument("--pace", type=float, default=60.0, help="mean ms between operations")
+    parser.add_argument("--until", choices=_STEPS, default="", help="stop after this step")
+    parser.add_argument("--sabotage", choices=KINDS, default="", help="damage the store; must fail")
+    parser.add_argument("--seed", default="", help="choose operations as an earlier run did")
+    parser.add_argument("--work", type=Path, default=ROOT / ".demo", help="work directory")
+    told = parser.parse_args()
+    return Options(
+        told.work.absolute(),
+        told.b2,
+        told.entries,
+        told.dwell,
+        told.pace,
+        told.until,
+        told.sabotage,
+        told.seed,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

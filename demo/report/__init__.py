@@ -1,0 +1,1 @@
+"""What the demo says at its end: figures, table, JSON, picture."""
