@@ -4,8 +4,9 @@ What lives here: the VaultApi in the words of a migration. What never does: HTTP
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,12 @@ class VaultDoor:
     audit_file: str
     owner_uid: int
     find_pid: Callable[[], int | None]
-    _watchers: dict[Target, VaultApi] = field(default_factory=dict)
 
     async def seal_status(self, target: Target) -> SealFacts:
         """See Vault. Anything but an answer is ``reachable=False`` with its reason."""
         try:
-            if target not in self._watchers:
-                self._watchers[target] = self._connect(target, _LOOK_SECONDS)
-            status = await asyncio.to_thread(self._watchers[target].seal_status)
+            with self._calling(target, _LOOK_SECONDS) as api:
+                status = await asyncio.to_thread(api.seal_status)
         except ZvaultError as error:
             return SealFacts(reachable=False, reason=error.message)
         return SealFacts(True, status.initialized, status.sealed)
@@ -55,7 +54,8 @@ class VaultDoor:
     async def unseal(self, target: Target, shares: Sequence[Secret]) -> None:
         """See Vault. Shares go to pinned TLS or to our own process on loopback only."""
         rules = PeerRules(target.address, self.owner_uid, self.find_pid, target.ca_file)
-        await asyncio.to_thread(submit_round, rules.connect(_UNSEAL_SECONDS), list(shares))
+        with contextlib.closing(rules.connect(_UNSEAL_SECONDS)) as api:
+            await asyncio.to_thread(submit_round, api, list(shares))
 
     async def canary_problem(self) -> str:
         """See Vault."""
@@ -77,34 +77,34 @@ class VaultDoor:
 
     async def audit_path(self, target: Target, token: Secret) -> str | None:
         """See Vault."""
-        api = self._connect(target, _CALL_SECONDS, token)
-        devices = await asyncio.to_thread(api.list_audit)
+        with self._calling(target, _CALL_SECONDS, token) as api:
+            devices = await asyncio.to_thread(api.list_audit)
         device = devices.get(AUDIT_DEVICE + "/")
         return None if device is None else str(device.get("options", {}).get("file_path", ""))
 
     async def enable_audit(self, target: Target, token: Secret) -> None:
         """See Vault."""
-        api = self._connect(target, _CALL_SECONDS, token)
         options = {"file_path": self.audit_file}
-        await asyncio.to_thread(api.enable_audit, AUDIT_DEVICE, "file", options)
+        with self._calling(target, _CALL_SECONDS, token) as api:
+            await asyncio.to_thread(api.enable_audit, AUDIT_DEVICE, "file", options)
 
     async def disable_audit(self, target: Target, token: Secret) -> None:
         """See Vault."""
-        api = self._connect(target, _CALL_SECONDS, token)
-        await asyncio.to_thread(api.disable_audit, AUDIT_DEVICE)
+        with self._calling(target, _CALL_SECONDS, token) as api:
+            await asyncio.to_thread(api.disable_audit, AUDIT_DEVICE)
 
     def _canary(self, target: Target, nonce: str) -> dict[str, Any]:
         settings = self.canary_settings
         role_id = _read_line(settings.role_id_file, "canary's role_id")
         secret_id = _read_line(settings.secret_id_file, "canary's secret_id")
-        api = self._connect(target, _CALL_SECONDS)
-        login = api.approle_login(role_id, secret_id, settings.auth_mount)
-        canary = api.with_token(login.token)
-        try:
-            version = canary.kv2_write(settings.mount, settings.path, {"nonce": nonce})
-            found = canary.kv2_read(settings.mount, settings.path, version)
-        finally:
-            canary.revoke_self()
+        with self._calling(target, _CALL_SECONDS) as api:
+            login = api.approle_login(role_id, secret_id, settings.auth_mount)
+            canary = api.with_token(login.token)
+            try:
+                version = canary.kv2_write(settings.mount, settings.path, {"nonce": nonce})
+                found = canary.kv2_read(settings.mount, settings.path, version)
+            finally:
+                canary.revoke_self()
         if found.data != {"nonce": nonce}:
             raise CanaryError(
                 f"{settings.mount}/{settings.path} reads back as something else",
@@ -112,8 +112,16 @@ class VaultDoor:
             )
         return {"version": version}
 
-    def _connect(self, target: Target, timeout: float, token: Secret | None = None) -> VaultApi:
-        return VaultApi(target.address, token=token, ca_file=target.ca_file, timeout=timeout)
+    @contextlib.contextmanager
+    def _calling(
+        self, target: Target, timeout: float, token: Secret | None = None
+    ) -> Iterator[VaultApi]:
+        """A client that keeps no connection: a stopping server would wait for ours to end."""
+        api = VaultApi(target.address, token=token, ca_file=target.ca_file, timeout=timeout)
+        try:
+            yield api
+        finally:
+            api.close()
 
 
 @dataclass(frozen=True, slots=True)
