@@ -1,0 +1,263 @@
+"""The same HTTP to the embedded server and to a real OpenBao 2.6.2: the same answers.
+
+Compared are status, content type and the body with its volatile values masked. Where the two differ
+on purpose, the row says why.
+"""
+
+import http.client
+import json
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.engine_server import EngineServer, start_server
+from tests.support.openbao import OpenBao
+from tests.support.real import free_port, require
+
+pytestmark = pytest.mark.real("openbao-2.6.2")
+VOLATILE = re.compile(
+    r"request_id|accessor|uuid|.*_time|.*_time_utc|client_token|entity_id|id|creation_time|version"
+    r"|running_plugin_version|plugin_version|cluster_(name|id)|nonce|expire_time|ttl"
+)
+ONLY_OPENBAO = {
+    "allow_slashes_in_identity_templates",
+    "allow_wildcards_in_identity_templates",
+    "metadata_cas_required",
+    "modified",
+}
+"""Fields that Vault does not have."""
+POLICY = ("/v1/sys/policies/acl/narrow", "/v1/sys/policy/narrow")
+"""There, OpenBao also has ``cas_required`` and ``version``."""
+MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass
+class Side:
+    """One server and its root token."""
+
+    name: str
+    port: int
+    token: str
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> tuple[int, str, Any]:
+        """Status, content type, body (masked when JSON)."""
+        sent = {"X-Vault-Token": self.token, **(headers or {})}
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, body or None, {k: v for k, v in sent.items() if v})
+            answer = connection.getresponse()
+            text = answer.read()
+            content_type = answer.headers.get("Content-Type", "")
+        if answer.status == 204:
+            return 204, "", None  # OpenBao names a content type for no content
+        if content_type == "application/json" and text:
+            found = masked(json.loads(text))
+            if path in POLICY:
+                found = without(found, "cas_required", "version")
+            return answer.status, content_type, found
+        return answer.status, content_type, text.decode()
+
+
+def masked(value: Any) -> Any:
+    """The value with what differs from run to run replaced by its type."""
+    if isinstance(value, dict):
+        return {
+            key: type(inner).__name__ if VOLATILE.fullmatch(key) else masked(inner)
+            for key, inner in sorted(value.items())
+            if key not in ONLY_OPENBAO
+        }
+    if isinstance(value, list):
+        return [masked(inner) for inner in value]
+    return value
+
+
+def without(body: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """A body without some of the fields of its data, which may be repeated at the top."""
+    inner = {key: value for key, value in body["data"].items() if key not in keys}
+    return {key: value for key, value in body.items() if key not in keys} | {"data": inner}
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side]]:
+    require("openbao-2.6.2")
+    root = tmp_path_factory.mktemp("bao")
+    data = root / "data"
+    data.mkdir()
+    bao = OpenBao(root, data, free_port())
+    bao.start()
+    engine = start_server(
+        tmp_path_factory.mktemp("engine"), storage='storage "file" { path = "data" }'
+    )
+    try:
+        engine.initialize()
+        theirs = EngineServer(root, bao.address, engine.process)
+        theirs.initialize()
+        pair = (
+            Side("engine", int(engine.address.rpartition(":")[2]), engine.token),
+            Side("openbao", bao.port, theirs.token),
+        )
+        for side in pair:
+            for path, version in (("one", "1"), ("two", "2")):
+                mount = {"type": "kv", "options": {"version": version}}
+                side.ask("POST", f"/v1/sys/mounts/{path}", json.dumps(mount).encode())
+            policy = {"policy": 'path "one/open" { capabilities = ["read"] }'}
+            side.ask("PUT", "/v1/sys/policies/acl/narrow", json.dumps(policy).encode())
+            side.ask("POST", "/v1/one/open", b'{"n":1,"f":1.50,"s":"<&>"}')
+            side.ask("POST", "/v1/two/data/a", b'{"data":{"k":"v"}}')
+        yield pair
+    finally:
+        bao.stop()
+        assert engine.stop() == 0
+
+
+def row(method: str, path: str, body: str | bytes = b"", **headers: str) -> Any:
+    raw = body.encode() if isinstance(body, str) else body
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return pytest.param(method, path, raw, names, id=f"{method} {path} {body!r} {names or ''}"[:90])
+
+
+SAME = [
+    row("GET", "/v1/one/open"),
+    row("GET", "/v1/one/absent"),
+    row("GET", "/v1/one?list=true"),
+    row("GET", "/v1/one?list=maybe"),
+    row("LIST", "/v1/one"),
+    row("LIST", "/v1/one/"),
+    row("LIST", "/v1/one/absent"),
+    row("GET", "/v1/two/data/a"),
+    row("GET", "/v1/two/data/a?version=1"),
+    row("GET", "/v1/two/data/a?version=7"),
+    row("GET", "/v1/two/data/absent"),
+    row("LIST", "/v1/two/metadata"),
+    row("GET", "/v1/two/config"),
+    row("POST", "/v1/one/x", "null"),
+    row("POST", "/v1/one/x", ""),
+    row("POST", "/v1/one/x/", '{"a":1}'),
+    row("POST", "/v1/one/form", "a=1&b=2", Content_Type="application/x-www-form-urlencoded"),
+    row("PUT", "/v1/one/y", '{"a":1}', Content_Type="text/plain"),
+    row("DELETE", "/v1/one/y"),
+    row("DELETE", "/v1/one/never"),
+    row("PATCH", "/v1/two/data/a", "{}", Content_Type="application/json"),
+    row("PATCH", "/v1/two/data/a", "{}", Content_Type=MERGE_PATCH),
+    row("PATCH", "/v1/one/open", "{}", Content_Type=MERGE_PATCH),
+    row("POST", "/v1/two/data/b", "{}"),
+    row("POST", "/v1/two/data/b", '{"data":{},"options":{"cas":5}}'),
+    row("GET", "/v1/one/open", X_Vault_Token=""),
+    row("GET", "/v1/one/open", X_Vault_Token="nonsense"),
+    row("GET", "/v1/nomount/x"),
+    row("GET", "/v1/nomount/x", X_Vault_Token=""),
+    row("GET", "/v1/"),
+    row("GET", "/v1"),
+    row("GET", "/v2/x"),
+    row("GET", "/v1/one/%2e%2e/sys/mounts"),
+    row("GET", "/v1/one/x%2F..%2Fy"),
+    row("BREW", "/v1/one/open"),
+    row("HEAD", "/v1/one/open"),
+    row("GET", "/v1/one/open", X_Vault_Wrap_TTL="-5"),
+    row("GET", "/v1/sys/seal", ""),
+    row("DELETE", "/v1/sys/init"),
+    row("POST", "/v1/sys/health"),
+    row("GET", "/v1/sys/health?standbyok=xx"),
+    row("GET", "/v1/sys/health?activecode=xx"),
+    row("GET", "/v1/sys/init"),
+    row("PUT", "/v1/sys/init", '{"secret_shares":1,"secret_threshold":1}'),
+    row("PUT", "/v1/sys/unseal", '{"reset":true}'),
+    row("PUT", "/v1/sys/unseal", "{}"),
+    row("PUT", "/v1/sys/seal", X_Vault_Token=""),
+    row("PUT", "/v1/sys/seal", X_Vault_Token="nonsense"),
+    row("PUT", "/v1/sys/step-down"),
+    row("GET", "/v1/sys/metrics", X_Vault_Token=""),
+    row("GET", "/v1/sys/metrics?format=xx"),
+    row("GET", "/v1/sys/policies/acl/narrow"),
+    row("GET", "/v1/sys/policies/acl/absent"),
+    row("GET", "/v1/sys/policy/narrow"),
+    row("GET", "/v1/sys/policies/acl"),
+    row("GET", "/v1/sys/mounts/absent"),
+    row("POST", "/v1/sys/mounts/bad", '{"type":"nothing"}'),
+    row("POST", "/v1/sys/mounts/one", '{"type":"kv"}'),
+    row("POST", "/v1/sys/mounts/sys/x", '{"type":"kv"}'),
+    row("POST", "/v1/sys/capabilities-self", '{"paths":["one/open"]}'),
+    row("POST", "/v1/sys/capabilities-self", "{}"),
+    row("GET", "/v1/sys/audit"),
+    row("GET", "/v1/auth/token/lookup-self", X_Vault_Token="nonsense"),
+    row("POST", "/v1/auth/token/lookup", '{"token":"nonsense"}'),
+    row("POST", "/v1/auth/token/create", '{"policies":["narrow"],"ttl":"1h"}'),
+    row("GET", "/v1/auth/token/roles/absent"),
+    row("LIST", "/v1/auth/token/roles"),
+    row("POST", "/v1/auth/absent/login", "{}", X_Vault_Token=""),
+    row("GET", "/v1/sys/internal/ui/mounts/absent/x"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "headers"), SAME)
+def test_the_same_request_has_the_same_answer(
+    sides: tuple[Side, Side], method: str, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    engine, openbao = (side.ask(method, path, body, headers) for side in sides)
+    assert engine == openbao
+
+
+DIFFERENT = [
+    pytest.param(
+        "POST",
+        "/v1/one/x",
+        b'{"a":1',
+        (400, "failed to parse JSON input: error parsing JSON"),
+        (400, "failed to decode JSON input: unexpected EOF"),
+        id="Vault's words for broken JSON",
+    ),
+    pytest.param(
+        "GET",
+        "/v1/one/a..b",
+        b"",
+        (400, "relative paths not supported"),
+        (500, "1 error occurred:\n\t* read failed: path cannot contain parent references\n\n"),
+        id="a caller's mistake is no 500, because clients repeat a 500",
+    ),
+    pytest.param(
+        "POST",
+        "/v1/auth/token/create",
+        b'{"ttl":"soon"}',
+        (400, "ttl is not a duration"),
+        (400, 'time: invalid duration "soon"'),
+        id="no value of a request is repeated",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "ours", "theirs"), DIFFERENT)
+def test_what_differs_on_purpose(
+    sides: tuple[Side, Side],
+    method: str,
+    path: str,
+    body: bytes,
+    ours: tuple[int, str],
+    theirs: tuple[int, str],
+) -> None:
+    for side, (status, text) in zip(sides, (ours, theirs), strict=True):
+        assert side.ask(method, path, body)[::2] == (status, {"errors": [text]})
+
+
+def test_stepping_down_needs_a_token_here(sides: tuple[Side, Side]) -> None:
+    """OpenBao without HA says 204 to anybody; Vault, and we, look at the token first."""
+    found = [
+        side.ask("PUT", "/v1/sys/step-down", headers={"X-Vault-Token": ""})[0] for side in sides
+    ]
+    assert found == [403, 204]
+
+
+def test_raw_endpoints_have_vaults_fields_where_openbao_has_them(sides: tuple[Side, Side]) -> None:
+    for path, only_ours, only_theirs in [
+        ("health", {"performance_standby"}, set()),
+        ("seal-status", {"build_date"}, {"commit_date"}),
+    ]:
+        ours, theirs = (side.ask("GET", f"/v1/sys/{path}")[2] for side in sides)
+        assert set(ours) - set(theirs) == only_ours
+        assert set(theirs) - set(ours) == only_theirs
+        common = set(ours) & set(theirs)
+        assert {key: ours[key] for key in common} == {key: theirs[key] for key in common}
