@@ -34,6 +34,8 @@ DEFAULT_PARALLEL = 32
 _PROGRESS_EVERY = 500
 _MAX_REEXAMINED = 1000
 _LEFTOVER = "leftover of a killed server: no entry, and some servers do not start over it"
+_NAMESPACES = "namespaces/"
+_OWN_SEAL = "a namespace with a seal of its own is not opened by this version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,11 @@ class _Run:
             await self._open(key, value)
 
     def _refuse(self, key: str, reason: str) -> None:
-        leftover = f" ({_LEFTOVER})" if is_leftover_name(key) else ""
-        self._unopened.add(Unopened(key, reason + leftover))
+        if is_leftover_name(key):
+            reason = f"{reason} ({_LEFTOVER})"
+        elif key.startswith(_NAMESPACES):
+            reason = f"{reason} ({_OWN_SEAL})"
+        self._unopened.add(Unopened(key, reason))
 
     def _take_plaintext(self, key: str) -> None:
         counts = self._examination.counts

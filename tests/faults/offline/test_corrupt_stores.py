@@ -441,3 +441,29 @@ async def test_secret_ids_of_a_renamed_role_are_leftovers(
     await store.barrier.apply([Put(key, approle.encode_role(changed))])
     report = await verified(storage, golden)
     assert sum("role of this secret id is gone" in f.problem for f in report.findings) == 1
+
+
+async def test_namespaces_are_named_and_their_own_seals_said(
+    storage: InMemStorage, golden: Golden
+) -> None:
+    store = await open_offline(storage, shares_of(golden))
+    inside, sealed = "namespaces/11111111-2222/", "namespaces/33333333-4444/"
+    await store.barrier.apply([Put(f"{inside}sys/policy/x", b"{}")])
+    await storage.apply([Put(f"{sealed}sys/policy/x", b"\0\0\0\1\2" + bytes(40))])
+    report = await verified(storage, golden)
+    assert [(f.key, f.problem) for f in report.findings] == [
+        (inside, "a namespace: its 1 entries decrypt and are not looked into")
+    ]
+    assert [item.key for item in report.unopened] == [f"{sealed}sys/policy/x"]
+    assert "seal of its own" in report.unopened[0].reason
+
+
+async def test_transit_and_userpass_entries_that_are_no_json_are_named(
+    storage: InMemStorage, golden: Golden
+) -> None:
+    store = await open_offline(storage, shares_of(golden))
+    prefixes = {mount.type: mount.view_prefix for mount in store.mounts.all}
+    broken = [prefixes["transit"] + "policy/x", prefixes["userpass"] + "user/x"]
+    await store.barrier.apply([Put(key, b"not json") for key in broken])
+    report = await verified(storage, golden)
+    assert sorted(item.key for item in report.unopened) == sorted(broken)
