@@ -4,10 +4,13 @@ What lives here: parse, call one function, print. What never does: a decision ab
 """
 
 import asyncio
+import os
 from typing import Annotated, Any
 
 import typer
 
+from zvault.app.geography import SiteGeography
+from zvault.app.s3_credentials import keep_s3_credentials
 from zvault.app.site import Site, load_site
 from zvault.app.wiring import Brought, build_ports, journal_path, operator_of
 from zvault.base import gotime
@@ -31,6 +34,7 @@ from zvault.ops.migration.ledger import open_run, runs
 from zvault.ops.migration.model import Options
 from zvault.ops.migration.operate import Ended, Operator, Proposal
 from zvault.ops.migration.status import describe_status, observe_status
+from zvault.ops.stages import model as stages
 
 ToOption = Annotated[int, typer.Option("--to", help="The stage to go to: 7, 8 or 9.")]
 PlanOption = Annotated[str, typer.Option("--plan", help="The id of the plan you have read.")]
@@ -205,8 +209,6 @@ def status(
         place = load_site(site)
         waiting = open_run(read_journal(journal_path(place)))
         operator_ports = build_ports(place, Brought(), lambda _: None, SystemClock())
-        from zvault.app.geography import SiteGeography
-
         seen = asyncio.run(observe_status(operator_ports, SiteGeography(place), waiting))
         emit(seen.to_json(), as_json=as_json, lines=describe_status(seen))
         if require_unsealed and not seen.seal.reachable:
@@ -215,14 +217,6 @@ def status(
             )
         if require_unsealed and seen.seal.sealed:
             raise SealedError("the server is sealed", hint="zvault unseal, or look at the agent")
-
-
-def run_migration(site: Site, bring: Brought, to: int, options: Options, *, as_json: bool) -> Ended:
-    """For other commands: plan and begin at once, with the plan on stderr."""
-    say = stopwatch()
-    with operator_of(site, bring, say, copy_progress(say)) as operator:
-        proposal = asyncio.run(_propose(operator, to, options))
-        return asyncio.run(operator.migrate(proposal, proposal.id))
 
 
 def _run(
@@ -237,6 +231,8 @@ def _run(
 ) -> None:
     say = stopwatch()
     with operator_of(site, bring, say, copy_progress(say)) as operator:
+        if to == stages.LAST:
+            keep_s3_credentials(site, os.environ, say)
         proposal = asyncio.run(_propose(operator, to, options))
         _require_no_refusal(proposal)
         for line in _plan_lines(proposal):

@@ -4,11 +4,13 @@ What lives here: parse, call one function, print.
 """
 
 import asyncio
+import os
 from typing import Annotated
 
 import typer
 
 from zvault.app.geography import SiteGeography
+from zvault.app.s3_credentials import keep_s3_credentials
 from zvault.app.site import load_site
 from zvault.app.wiring import build_ports, journal_path, new_run_id, operator_of
 from zvault.base.clock import SystemClock
@@ -31,7 +33,8 @@ from zvault.ops.migration.ledger import open_run
 from zvault.ops.migration.model import Options
 from zvault.ops.migration.operate import Operator
 from zvault.ops.migration.smoke import Smoke
-from zvault.ops.migration.stand import FIRST_STAGE, Stand, Stood
+from zvault.ops.migration.stand import Stand, Stood
+from zvault.ops.stages.model import FIRST, LAST
 
 StageOption = Annotated[int, typer.Option("--stage", help="7, 8 or 9.")]
 _stage = typer.Typer(no_args_is_help=True, help="Stand the active stage up, or down.")
@@ -70,6 +73,8 @@ def up(
         bring = brought(shares_file, prompt_shares, token_file)
         say = stopwatch()
         with operator_of(place, bring, say, copy_progress(say)) as operator:
+            if stage == LAST:
+                keep_s3_credentials(place, os.environ, say)
             asyncio.run(_reach(operator, stage, Options(take_backup=backup)))
             stood = asyncio.run(_stand(operator).up(stage))
         emit(
@@ -177,7 +182,7 @@ def smoke(
 
 async def _reach(operator: Operator, stage: int, options: Options) -> None:
     state = await operator.ports.state.read()
-    if state is None or state.stage != stage - 1 or stage == FIRST_STAGE:
+    if state is None or state.stage != stage - 1 or stage == FIRST:
         return
     proposal = await operator.propose(stage, options)
     for number, text in enumerate(proposal.sentences, 1):

@@ -14,9 +14,7 @@ from zvault.ops.migration.model import Limits, Options, Parameters, Side, SiteSt
 from zvault.ops.migration.operate import Geography
 from zvault.ops.migration.ports import BackupFacts, Ports, SealFacts
 from zvault.ops.migration.world import World, await_answer, await_unsealed
-from zvault.ops.stages.model import UnsealKind
-
-FIRST_STAGE = 7
+from zvault.ops.stages.model import FIRST, UnsealKind
 
 
 class ConfigurationChangedError(MigrationRefusedError):
@@ -107,9 +105,9 @@ class Stand:
 
     async def _state(self, stage_number: int) -> SiteState:
         state = await self.ports.state.read()
-        if state is None and stage_number == FIRST_STAGE:
+        if state is None and stage_number == FIRST:
             # Nothing was ever moved: the store is where the site says it is.
-            state = SiteState(FIRST_STAGE, self.geography.home_url(FIRST_STAGE))
+            state = SiteState(FIRST, self.geography.home_url(FIRST))
             await self.ports.state.write(state)
         if state is None:
             raise MigrationRefusedError(

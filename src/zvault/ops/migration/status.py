@@ -9,6 +9,7 @@ from typing import Any
 
 from zvault.base import gotime
 from zvault.ops.migration.ledger import Run
+from zvault.ops.migration.model import Retired
 from zvault.ops.migration.operate import Geography
 from zvault.ops.migration.ports import AgentFacts, BackupFacts, DoorFacts, Ports, SealFacts
 from zvault.ops.runtime.api import ServerFacts
@@ -21,6 +22,7 @@ class Status:
     stage: int | None
     store_url: str | None
     address: str | None
+    retired: tuple[Retired, ...]
     server: ServerFacts
     seal: SealFacts
     agent: AgentFacts
@@ -43,6 +45,10 @@ class Status:
         return {
             "stage": self.stage,
             "store": self.store_url,
+            "retired": [
+                {"store": old.url, "run": old.run, "at": gotime.format_time(old.at_ns)}
+                for old in self.retired
+            ],
             "server": {
                 "address": self.address,
                 "alive": self.server.alive,
@@ -92,6 +98,7 @@ async def observe_status(ports: Ports, geography: Geography, waiting: Run | None
         stage=None if state is None else state.stage,
         store_url=None if state is None else state.store_url,
         address=None if side is None else side.target.address,
+        retired=() if state is None else state.retired,
         server=await ports.server.observe(),
         seal=SealFacts(False, reason="no stage is active")
         if side is None

@@ -87,6 +87,9 @@ STAGES: dict[int, Stage] = {
 }
 
 
+FIRST, LAST = min(STAGES), max(STAGES)
+
+
 class UnknownStageError(UsageError):
     """A number that is no stage."""
 
