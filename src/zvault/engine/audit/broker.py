@@ -19,7 +19,7 @@ from zvault.engine.audit.file_device import AuditWriteError, FileDevice
 from zvault.engine.audit.hashing import Hasher
 from zvault.engine.audit.records import Draft, RecordWriter
 from zvault.engine.errors import InternalEngineError
-from zvault.engine.metrics import Metrics
+from zvault.engine.metrics import Metrics, Summary
 
 _REQUEST = ("audit", "log_request")
 _RESPONSE = ("audit", "log_response")
@@ -83,6 +83,8 @@ class AuditBroker:
         self._on_failure = on_failure
         self._request_time = metrics.summary(_REQUEST)
         self._response_time = metrics.summary(_RESPONSE)
+        self._request_times: dict[str, Summary] = {}
+        self._response_times: dict[str, Summary] = {}
         self._sinks: tuple[AuditSink, ...] = ()
         self._failing: set[str] = set()
 
@@ -99,6 +101,9 @@ class AuditBroker:
     def attach(self, sink: AuditSink) -> None:
         """Send records there from now on."""
         self._sinks = (*self._sinks, sink)
+        summary = self._metrics.summary
+        self._request_times[sink.path] = summary(("audit", sink.path, "log_request"))
+        self._response_times[sink.path] = summary(("audit", sink.path, "log_response"))
         for parts in (_REQUEST_FAILURE, _RESPONSE_FAILURE):
             self._metrics.increment(parts, by=0)
 
@@ -134,11 +139,11 @@ class AuditBroker:
         request.audit = _Open(sinks, drafts, is_written)
         if is_written:
             lines = [draft.line for draft in drafts]
-            ended = self._write(sinks, lines, started, "log_request", _REQUEST_FAILURE)
+            ended = self._write(sinks, lines, started, self._request_times, _REQUEST_FAILURE)
         else:
             ended = self._now()
             for sink in sinks:
-                self._time(sink, "log_request", started, ended)
+                self._request_times[sink.path].add_at(ended, (ended - started) * 1e3)
         self._request_time.add_at(ended, (ended - started) * 1e3)
 
     async def log_response(
@@ -158,7 +163,7 @@ class AuditBroker:
             if draft is not None and opened is not None and not opened.is_written:
                 line = draft.line + line
             lines.append(line)
-        ended = self._write(sinks, lines, started, "log_response", _RESPONSE_FAILURE)
+        ended = self._write(sinks, lines, started, self._response_times, _RESPONSE_FAILURE)
         self._response_time.add_at(ended, (ended - started) * 1e3)
 
     def _write(
@@ -166,7 +171,7 @@ class AuditBroker:
         sinks: tuple[AuditSink, ...],
         lines: list[bytes],
         started: float,
-        what: str,
+        times: dict[str, Summary],
         failure: tuple[str, ...],
     ) -> float:
         """Each line to its sink; the (monotonic) time afterwards. Raises AuditFailedError."""
@@ -181,15 +186,11 @@ class AuditBroker:
             if self._failing:
                 self._failing.discard(sink.path)
             ended = self._now()
-            self._time(sink, what, started, ended)
+            times[sink.path].add_at(ended, (ended - started) * 1e3)
         if not is_written:
             self._metrics.increment(failure)
             raise AuditFailedError
         return ended
-
-    def _time(self, sink: AuditSink, what: str, started: float, ended: float) -> None:
-        summary = self._metrics.summary(("audit", sink.path, what))
-        summary.add_at(ended, (ended - started) * 1e3)
 
     def _failed(self, sink: AuditSink, error: AuditWriteError) -> None:
         first = sink.path not in self._failing
