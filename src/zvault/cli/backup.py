@@ -17,6 +17,16 @@ from zvault.app.stores import S3Access, opened
 from zvault.base.clock import Clock, SystemClock
 from zvault.base.gotime import SECOND_NS, format_time
 from zvault.base.secret import Secret
+from zvault.cli.backup_options import (
+    DEFAULT_PLACE,
+    DEFAULT_STORE,
+    NameArgument,
+    PlaceCredentialsOption,
+    PlaceEndpointOption,
+    PlaceOption,
+    StoreOption,
+)
+from zvault.cli.backup_read import read
 from zvault.cli.output import emit, progress, reporting_errors
 from zvault.cli.store_options import (
     AllowHttpOption,
@@ -44,25 +54,7 @@ from zvault.ops.backup.retention import Retention, plan_prune
 from zvault.ops.backup.take import Taker
 
 app = typer.Typer(no_args_is_help=True, help="Backups of a serving Vault, proven by decrypting.")
-DEFAULT_STORE = "file:monitoring/vault/data"
-DEFAULT_PLACE = "file:monitoring/vault/backups"
-
-StoreOption = Annotated[str, typer.Option("--store", help="The store to back up.")]
-PlaceOption = Annotated[
-    str, typer.Option("--to", "--from", help="Where backups are: file:DIR or s3://BUCKET/PREFIX.")
-]
-PlaceEndpointOption = Annotated[
-    str, typer.Option("--place-endpoint", help="S3 endpoint of that place, when it differs.")
-]
-PlaceCredentialsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--place-credentials-file", help="S3 credentials of that place, when they differ."
-    ),
-]
-NameArgument = Annotated[
-    str, typer.Argument(help="A backup's name in that place, or 'latest' for the newest verified.")
-]
+app.command("read")(read)
 
 
 @app.command()

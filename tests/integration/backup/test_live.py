@@ -289,6 +289,13 @@ def test_the_command_takes_lists_verifies_restores_and_prunes(
     assert (restored["decrypted"], restored["entries"]) == (True, taken["entries"])
     again = run("restore", f"file:{tmp_path / 'r'}", "--from", place, *keys, code=3)
     assert again["error"]["code"] == "restore-destination-not-empty"  # type: ignore[index]
+    path, versions = next(iter(golden.expected["kv2"].items()))
+    number, data = next((n, d) for n, d in versions["readable"].items() if d is not None)
+    secret = f"zakupai/{path}"
+    read = run("read", "latest", secret, "--version", number, "--from", place, *keys)
+    assert read == data
+    absent = run("read", "latest", "zakupai/no/such", "--from", place, *keys, code=10)
+    assert absent["error"]["code"] == "secret-gone"  # type: ignore[index]
     plan = run("prune", "--from", place, "--keep-days", "0")
     assert plan["removed"] == []
     gone = run("verify", "vault-backup-x.tar.zst", "--from", place, *keys, code=10)
