@@ -32,7 +32,6 @@ from zvault.storage.window import ordered_map
 
 DEFAULT_PARALLEL = 32
 _PROGRESS_EVERY = 500
-_MAX_REEXAMINED = 1000
 _LEFTOVER = "leftover of a killed server: no entry, and some servers do not start over it"
 _NAMESPACES = "namespaces/"
 _OWN_SEAL = "a namespace with a seal of its own is not opened by this version"
@@ -161,21 +160,27 @@ class _Run:
 
     async def conclude(self) -> None:
         """What only shows at the end."""
-        for key in self._absent[:_MAX_REEXAMINED]:
-            if await self._is_still_listed(key):
-                self.entries += 1
-                self._refuse(key, "listed, but the file is empty or no entry")
-            else:
-                self._vanished += 1
+        await self._judge_absent()
         for finding in self._examination.findings():
             self._find(finding)
         for ledger in self._kv2_ledgers:
             async for finding in ledger.losses(self._barrier):
                 self._find(finding)
 
-    async def _is_still_listed(self, key: str) -> bool:
-        folder, slash, name = key.rpartition("/")
-        return name in await self._store.storage.list(folder + slash)
+    async def _judge_absent(self) -> None:
+        """What was listed and had no value: gone meanwhile, or a name without an entry."""
+        folders: dict[str, list[str]] = {}
+        for key in self._absent:
+            folder, slash, name = key.rpartition("/")
+            folders.setdefault(folder + slash, []).append(name)
+        for folder, names in folders.items():
+            listed = set(await self._store.storage.list(folder))
+            for name in names:
+                if name in listed:
+                    self.entries += 1
+                    self._refuse(folder + name, "listed, but the file is empty or no entry")
+                else:
+                    self._vanished += 1
 
     def report(self, seconds: float) -> VerifyReport:
         return VerifyReport(
