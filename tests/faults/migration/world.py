@@ -168,6 +168,7 @@ class Site:
     canary_broken: bool = False
     canary_works: int | None = None
     canary_problem: str = ""
+    audit_works: bool = True
 
     # -- the world moves ---------------------------------------------------------------------
 
@@ -337,6 +338,8 @@ class FakeVault(Door):
         self.killer.point("before vault.canary")
         await store.apply([Put("logical/canary", value)])
         self.site.acknowledged["logical/canary"] = value
+        if AUDIT_KEY in store_content(store) and self.site.audit_works:
+            self.site.audit_lines += 1
         self.killer.point("after vault.canary")
         return {}
 
