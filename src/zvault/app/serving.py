@@ -5,8 +5,10 @@ does: their work. What is heavy to import and not always needed is imported wher
 that a server on files starts without it.
 """
 
+import contextlib
 import logging
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +63,7 @@ def run_server(paths: Sequence[Path]) -> None:
     Raises ZvaultError: the configuration, the store or an address cannot be used;
     InterruptedRunError when a request had to be cut off at the end.
     """
+    _raise_file_limit()
     config = load(paths)
     configure(config.log)
     for warning in config.warnings:
@@ -71,6 +74,13 @@ def run_server(paths: Sequence[Path]) -> None:
             f"{cut_off} requests had not finished when the server stopped",
             hint="look for a stalled disk or object storage",
         )
+
+
+def _raise_file_limit() -> None:
+    """Every connection is a descriptor; the soft limit is often 1,024, the hard one far above."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(config: ServerConfig) -> int:

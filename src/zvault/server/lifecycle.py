@@ -8,14 +8,16 @@ loses what works.
 """
 
 import asyncio
+import contextlib
 import faulthandler
 import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from zvault.base.atomic_file import write_atomic
 from zvault.base.errors import ZvaultError
@@ -24,6 +26,7 @@ from zvault.server.app import App, ListenerPolicy
 from zvault.server.config import ServerConfig
 from zvault.server.connections import SWEEP_SECONDS, Connections
 from zvault.server.engine_port import ServedEngine
+from zvault.server.failures import describe
 from zvault.server.listeners import Listeners
 from zvault.server.protocol import HttpProtocol
 from zvault.server.request_id import RequestIds
@@ -72,27 +75,32 @@ class Server:
         Returns how many requests were cut off at the end: 0 unless one took longer than
         FINISH_SECONDS. Raises ZvaultError when the server cannot start.
         """
-        try:
-            await self.engine.start()
-            await self.listeners.open(self.config.listeners, self._protocol)
-            self._write_pid_file()
-            background = [asyncio.create_task(self._sweep()), asyncio.create_task(self._tick())]
+        asyncio.get_running_loop().set_exception_handler(_log_unexpected)
+        with _Signals(self):
             try:
-                with _Signals(self):
-                    announce(self.listeners.bound)
-                    _notify_systemd("READY=1")
-                    await self._stop.wait()
-                    _notify_systemd("STOPPING=1")
-                    return await self._finish()
+                await self.engine.start()
+                await self.listeners.open(self.config.listeners, self._protocol)
+                with self._pid_file():
+                    return await self._serve(announce)
             finally:
-                for task in background:
-                    task.cancel()
-                await asyncio.gather(*background, return_exceptions=True)
+                self.listeners.close()
+                await self.engine.shutdown()
+
+    async def _serve(self, announce: Callable[[list[str]], None]) -> int:
+        background = [
+            asyncio.create_task(self._repeat(SWEEP_SECONDS, self._sweep)),
+            asyncio.create_task(self._repeat(TICK_SECONDS, self.engine.tick)),
+        ]
+        try:
+            announce(self.listeners.bound)
+            _notify_systemd("READY=1")
+            await self._stop.wait()
+            _notify_systemd("STOPPING=1")
+            return await self._finish()
         finally:
-            self.listeners.close()
-            await self.engine.shutdown()
-            if self.config.pid_file is not None:
-                self.config.pid_file.unlink(missing_ok=True)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
 
     async def _finish(self) -> int:
         log.info("stopping: health says 503, requests are still served")
@@ -134,25 +142,41 @@ class Server:
         )
 
     async def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            self.connections.sweep(loop.time())
-            for renderer in self._renderers:
-                renderer.set_date(time.time())
+        self.connections.sweep(asyncio.get_running_loop().time())
+        for renderer in self._renderers:
+            renderer.set_date(time.time())
 
-    async def _tick(self) -> None:
-        """The engine's own clockwork; a failure is said and tried again with the next tick."""
+    async def _repeat(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+        """Background work; a failure is said and the work done again next time."""
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(seconds)
             try:
-                await self.engine.tick()
+                await work()
             except ZvaultError as error:
                 log.error("background work failed and is tried again: %s", error.message)
+            except Exception as error:
+                log.error("background work failed and is tried again: %s", describe(error))
 
-    def _write_pid_file(self) -> None:
-        if self.config.pid_file is not None:
-            write_atomic(self.config.pid_file, f"{os.getpid()}\n".encode(), mode=0o644)
+    @contextlib.contextmanager
+    def _pid_file(self) -> Iterator[None]:
+        """There while the server runs."""
+        path = self.config.pid_file
+        if path is None:
+            yield
+            return
+        write_atomic(path, f"{os.getpid()}\n".encode(), mode=0o644)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _log_unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the loop itself met, such as a client that breaks off in the TLS handshake."""
+    error = context.get("exception")
+    what = describe(error) if isinstance(error, BaseException) else "no exception"
+    level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
+    log.log(level, "%s (%s)", context.get("message", "unexpected"), what)
 
 
 class _Signals:

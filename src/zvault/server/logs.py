@@ -13,6 +13,7 @@ from logging.handlers import WatchedFileHandler
 import orjson
 
 from zvault.base.errors import UsageError
+from zvault.server.failures import describe
 from zvault.server.settings import LogSettings
 
 LEVELS = {
@@ -45,12 +46,18 @@ def _module(record: logging.LogRecord) -> str:
     return record.name.removeprefix("zvault.")
 
 
+def _text(record: logging.LogRecord) -> str:
+    """The message; of an exception that came with it only kind and place, no traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    return record.getMessage() + (f" ({describe(error)})" if error is not None else "")
+
+
 class TextFormatter(logging.Formatter):
     """``2026-11-21T20:40:00.088Z [INFO]  server: text``."""
 
     def format(self, record: logging.LogRecord) -> str:
         level = f"[{_level(record).upper()}]"
-        text = record.getMessage().replace("\n", "\\n")
+        text = _text(record).replace("\n", "\\n")
         return f"{_time(record)} {level:<7} {_module(record)}: {text}"
 
 
@@ -60,7 +67,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "@level": _level(record),
-            "@message": record.getMessage(),
+            "@message": _text(record),
             "@module": _module(record),
             "@timestamp": _time(record),
         }

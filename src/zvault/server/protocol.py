@@ -9,17 +9,16 @@ seen by the next.
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any, cast
 
 from zvault.server import driving
 from zvault.server.answers import CONTINUE, Answer, Renderer
 from zvault.server.connections import Connections
 from zvault.server.errors import error_answer
+from zvault.server.failures import describe
 from zvault.server.reader import Message, MessageReader
 from zvault.server.wire import MAX_HEAD_BYTES, Head, RefusedRequestError
 
@@ -40,7 +39,6 @@ class WireRequest:
     head: Head
     body: bytes
     peer: tuple[str, int]
-    tls: bool
 
 
 Application = Callable[[WireRequest], Coroutine[Any, Any, Answer]]
@@ -200,7 +198,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         if self._eof:
             self._close(linger=False)  # no more will come, so what is incomplete stays so
-        elif self._reading_paused:
+        elif self._reading_paused and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
 
@@ -217,7 +215,7 @@ class HttpProtocol(asyncio.Protocol):
     def _execute(self, message: Message) -> None:
         """Start the request; its answer is written here when it did not have to wait."""
         method, target, head, body = message
-        request = WireRequest(method, target, head, body, self._peer, self._tls)
+        request = WireRequest(method, target, head, body, self._peer)
         self._current = request
         try:
             outcome = driving.start(self._application(request), self._loop)
@@ -280,7 +278,7 @@ class HttpProtocol(asyncio.Protocol):
         self.deadline = self._connections.now + seconds
 
     def _pause_reading(self) -> None:
-        if not self._reading_paused and not self._closing:
+        if not self._reading_paused and not self._closing and not self._transport.is_closing():
             self._reading_paused = True
             self._transport.pause_reading()
 
@@ -332,8 +330,6 @@ class HttpProtocol(asyncio.Protocol):
 
 
 def _crash(error: BaseException) -> Answer:
-    """A bug, not a refusal. Its text may hold anything, so only its kind and place are logged."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    place = " <- ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
-    log.error("internal error: %s at %s", type(error).__name__, place or "?")
+    """A bug, not a refusal."""
+    log.error("internal error: %s", describe(error))
     return Answer(500, b'{"errors":["internal error"]}\n')

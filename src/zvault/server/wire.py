@@ -49,6 +49,7 @@ class Head:
     chunked: bool = False
     expects_continue: bool = False
     token: str = ""
+    """The first ``X-Vault-Token`` that is not empty, else a bearer token."""
     content_type: bytes = b""
     accept: bytes = b""
     wrap_ttl: str = ""
@@ -123,14 +124,18 @@ def read_headers(version: bytes, block: bytes) -> Head:
         raise RefusedRequestError(400, "malformed header block")
     head = Head(collector.headers, is_1_0=version == b"HTTP/1.0")
     seen_host = 0
-    connection = b""
+    connection = token = b""
     for name, value in collector.headers:
         if name == b"host":
             seen_host += 1
         elif name == b"connection":
             connection += b"," + value.lower()
+        elif name == b"x-vault-token":
+            token = token or value.strip()
         else:
             _note(head, name, value)
+    if token:
+        head.token = token.decode("utf-8", "replace")
     if version == b"HTTP/1.1" and seen_host != 1:
         raise RefusedRequestError(400, "missing or repeated Host header")
     if head.chunked and version != b"HTTP/1.1":
@@ -155,13 +160,13 @@ def _note(head: Head, name: bytes, value: bytes) -> None:
     elif name == b"transfer-encoding":
         if value.strip().lower() != b"chunked":
             raise RefusedRequestError(501, "unsupported transfer encoding")
+        if head.chunked:
+            raise RefusedRequestError(400, "repeated transfer encoding")
         head.chunked = True
     elif name == b"expect":
         if value.strip().lower() != b"100-continue":
             raise RefusedRequestError(417, "unknown expectation")
         head.expects_continue = True
-    elif name == b"x-vault-token":
-        head.token = value.decode("utf-8", "replace").strip() or head.token
     elif name == b"authorization":
         scheme, _, credentials = value.partition(b" ")
         if not head.token and scheme.lower() == b"bearer":

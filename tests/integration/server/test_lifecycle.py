@@ -15,7 +15,8 @@ import pytest
 from tests.support.certificates import make_pki
 from tests.support.fake_core import FakeCore
 from tests.support.loops import on_both_loops
-from zvault.base.errors import PreconditionError
+from zvault.base.errors import PreconditionError, UnreachableError
+from zvault.server import lifecycle
 from zvault.server.config import ServerConfig
 from zvault.server.lifecycle import Server
 from zvault.server.listeners import CannotListenError
@@ -242,3 +243,47 @@ async def test_a_plain_request_to_a_tls_listener_ends_and_the_next_is_served(
         assert (await ask(reader, writer))[0] == 200
         await closed(writer)
         assert len(one.core.seen) == 1
+
+
+@on_both_loops
+async def test_the_engines_clockwork_goes_on_after_a_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lifecycle, "TICK_SECONDS", 0.005)
+    ticks: list[int] = []
+    again = asyncio.Event()
+
+    async def tick(core: FakeCore) -> int:
+        ticks.append(1)
+        if len(ticks) == 3:
+            again.set()
+        raise KeyError("a-secret-value") if len(ticks) == 1 else UnreachableError("disk gone")
+
+    monkeypatch.setattr(FakeCore, "tick", tick)
+    async with running() as one:
+        await asyncio.wait_for(again.wait(), 20)
+        assert not one.task.done()
+    assert "KeyError at test_lifecycle.py" in caplog.text
+    assert "disk gone" in caplog.text
+    assert "a-secret-value" not in caplog.text
+
+
+@on_both_loops
+async def test_a_signal_while_it_starts_does_not_end_it_without_a_word() -> None:
+    core = FakeCore()
+    gate = asyncio.Event()
+
+    async def slow_start() -> None:
+        core.life.append("start")
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await gate.wait()
+
+    core.start = slow_start  # type: ignore[method-assign]
+    server = Server(ServerConfig(InmemSettings(), (LOOPBACK,), drain_seconds=0), core)
+    task = asyncio.create_task(server.serve(lambda _: None))
+    await asyncio.sleep(0.05)
+    gate.set()
+    assert await task == 0
+    assert core.life[0] == "start"
+    assert core.life[-1] == "shutdown"

@@ -44,6 +44,20 @@ def test_a_line_is_vaults_and_stays_one_line(monkeypatch: pytest.MonkeyPatch) ->
     assert re.fullmatch(time + r" \[WARN\]  engine\.core: two\\nlines\n", stream.getvalue())
 
 
+def test_an_exception_is_its_kind_and_place_and_not_its_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure(LogSettings())
+    try:
+        raise KeyError("a-secret-value")
+    except KeyError:
+        logging.getLogger("zvault.engine").exception("it failed")
+    assert re.search(r"it failed \(KeyError at test_logs\.py:\d+\)\n$", stream.getvalue())
+    assert "a-secret-value" not in stream.getvalue()
+
+
 def test_json_has_hclogs_keys_and_a_moved_file_is_made_anew(tmp_path: Path) -> None:
     file = tmp_path / "vault.log"
     configure(LogSettings(json=True, file=file))
@@ -70,7 +84,7 @@ async def test_a_request_line_has_no_query_no_header_and_no_body(
 
     assert logging_requests(application, "off") is application
     head = Head([(b"x-vault-token", b"secret-token")], token="secret-token")
-    wire = WireRequest("POST", b"/v1/kv/a?q=secret-query", head, b"secret-body", ("", 0), tls=False)
+    wire = WireRequest("POST", b"/v1/kv/a?q=secret-query", head, b"secret-body", ("", 0))
     logging.getLogger("zvault").propagate = True
     with caplog.at_level(logging.INFO, logger="zvault"):
         assert (await logging_requests(application, "info")(wire)).status == 403

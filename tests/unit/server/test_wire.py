@@ -71,6 +71,7 @@ def test_a_malformed_request_line_is_refused(line: bytes, status: int) -> None:
         (b"Transfer-Encoding: gzip, chunked",),
         (b"Transfer-Encoding: chunked, identity",),
         (b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"),
+        (b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"),
         (b"Transfer-Encoding:\x0bchunked",),
         (b"Transfer-Encoding : chunked",),
         (b"X: a\r\n b",),
@@ -130,6 +131,8 @@ def test_the_token_comes_from_its_header_before_a_bearer() -> None:
     assert head(token, bearer).token == "t"
     assert head(bearer).token == "b"
     assert head(b"Authorization: Basic Zm9v").token == ""
+    assert head(token, b"X-Vault-Token: u").token == "t", "the first counts, as in Go"
+    assert head(b"X-Vault-Token:", token).token == "t"
 
 
 def chunked(data: bytes, limit: int = 1_000) -> tuple[bytes, bytes | None]:
