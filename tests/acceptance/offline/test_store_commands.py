@@ -2,13 +2,17 @@
 
 import json
 import shutil
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.cli import Ran, zvault
+from tests.support.cli import Ran, command, environment, zvault
 from tests.support.golden import Golden, unpack
+from tests.support.golden_storage import shares_of
+from tests.support.keyfiles import PASSWORD, make_key_file
 
 
 @pytest.fixture(scope="module")
@@ -240,3 +244,42 @@ def test_two_sources_of_shares_are_a_wrong_call(golden: Golden, shares: Path) ->
         "store", "verify", url(golden), "--shares-file", shares, "--key-file", shares, "--json"
     )
     assert (ran.code, error(ran)["code"]) == (2, "usage")
+
+
+@pytest.mark.row("C3")
+def test_a_key_file_and_its_password_open_a_store(golden: Golden, tmp_path: Path) -> None:
+    key_file, password = tmp_path / "key.enc", tmp_path / "password"
+    for path in (key_file, password):
+        path.touch(mode=0o600)
+    key_file.write_bytes(make_key_file(shares_of(golden)[:4], threshold=4))
+    password.write_bytes(PASSWORD.reveal())
+    options = ["--key-file", key_file, "--password-file", password, "--json"]
+    ran = zvault("store", "verify", url(golden), *options)
+    assert (ran.code, ran.json()["ok"]) == (0, True), ran.err
+    password.write_text("another password, also long enough to be one")
+    refused = zvault("store", "verify", url(golden), *options)
+    assert refused.code == 4
+    assert "password" in error(refused)["message"]
+
+
+def test_a_copy_that_was_killed_goes_on_with_the_same_command(
+    golden: Golden, shares: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    process = subprocess.Popen(
+        command("store", "copy", url(golden), f"file:{copy}"),
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 30
+    while not list(copy.rglob("_*")) and process.poll() is None:
+        assert time.monotonic() < deadline
+    process.kill()
+    process.communicate()
+    ran = zvault("store", "copy", url(golden), f"file:{copy}", "--json", cwd=tmp_path)
+    if process.returncode == 0:  # it was faster than the kill
+        assert ran.code == 3
+    else:
+        assert (ran.code, ran.json()["equal"]) == (0, True), ran.err
+    assert zvault("store", "verify", f"file:{copy}", "--shares-file", shares).code == 0
