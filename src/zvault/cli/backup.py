@@ -244,7 +244,8 @@ def prune(
             clock: Clock = SystemClock()
             catalog = Catalog(target, clock)
             found = await catalog.backups()
-            wanted = plan_prune(found, Retention(keep_last, keep_days), clock.now_ns())
+            kept = Retention(keep_last, keep_days)
+            wanted = plan_prune(found, kept, clock.now_ns(), await catalog.partials())
             if plan and plan != wanted.plan_id:
                 raise PruneRefusedError(
                     f"the plan is now {wanted.plan_id}, not {plan}",

@@ -168,6 +168,13 @@ def test_destroying_wants_the_files_own_name_and_overwrites_first(tmp_path: Path
     assert b"xxxx" not in link.read_bytes()
 
 
+def test_destroying_takes_what_a_killed_run_left_with_it(tmp_path: Path) -> None:
+    for name in ("key", ".key.new", ".key.123.partial", ".keyring", "key.other"):
+        (tmp_path / name).write_bytes(b"x")
+    destroy_key_file(tmp_path / "key", "key")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".keyring", "key.other"]
+
+
 def test_destroying_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"x" * 10)
     (tmp_path / "key").symlink_to(tmp_path / "target")

@@ -104,3 +104,9 @@ def test_another_plan_has_another_id() -> None:
     one = plan_prune([listed(1), listed(90)], Retention(1, 0), NOW)
     two = plan_prune([listed(1), listed(91)], Retention(1, 0), NOW)
     assert one.plan_id != two.plan_id
+
+
+def test_what_an_interrupted_run_left_goes_after_a_day() -> None:
+    names = [f".{record(3).name}.partial", f"{record(2).name}.partial", f"{record(0).name}.partial"]
+    plan = plan_prune([listed(1)], Retention(), NOW, names)
+    assert set(plan.removed) == set(names[:2])

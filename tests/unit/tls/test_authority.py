@@ -139,3 +139,9 @@ def test_a_missing_ca_key_is_named(paths: TlsPaths, clock: ManualClock) -> None:
 def test_what_is_no_host_is_refused(host: str, clock: ManualClock) -> None:
     with pytest.raises(UsageError):
         issue(make_authority("ca", utc(clock)), [host], utc(clock))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, clock: ManualClock) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(TlsFileError, match="cannot be written"):
+        init(TlsPaths.in_directory(tmp_path / "file" / "tls"), [], clock, name="ca")

@@ -1,6 +1,7 @@
 """The agent's loop, step by step, against a Vault in memory."""
 
 import io
+import itertools
 import json
 import threading
 from dataclasses import dataclass, field
@@ -198,3 +199,34 @@ def test_two_agents_do_not_share_a_run_directory(tmp_path: Path) -> None:
 def test_a_secret_never_shows_in_the_material_or_the_agent(scene: Scene) -> None:
     assert PASSWORD.reveal_text() not in repr(scene.agent) + repr(scene.agent.material)
     assert isinstance(scene.agent.material.shares()[0], Secret)
+
+
+def test_a_full_disk_under_status_file_and_log_does_not_end_the_agent(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zvault.ops.unseal.report.write_atomic", full)
+    assert scene.steps(20).state == "unsealed"
+    assert scene.log.getvalue().count("No space left on device") == 1
+    monkeypatch.setattr(scene.log, "write", full)
+    scene.vault.sealed = True
+    assert scene.steps(20).state == "unsealed"
+
+
+def test_a_restart_that_fails_is_tried_again_ever_more_slowly(scene: Scene) -> None:
+    scene.steps(3)
+    scene.supervisor.kill()
+    tries: list[float] = []
+
+    def fail() -> None:
+        tries.append(scene.clock.monotonic())
+        raise OSError(28, "No space left on device")
+
+    scene.supervisor.restart = fail  # type: ignore[method-assign]
+    scene.steps(100)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert len(tries) > 3
+    assert pauses == sorted(pauses)
+    assert "the restart failed: the server: No space left" in scene.log.getvalue()

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zvault.ops.backup.record import Listed
+from zvault.ops.backup.record import Listed, backup_name
 
 _DAY_NS = 86_400 * 1_000_000_000
 
@@ -36,8 +36,17 @@ class PrunePlan:
         return hashlib.sha256("\n".join(self.removed).encode()).hexdigest()[:12]
 
 
-def plan_prune(backups: Sequence[Listed], retention: Retention, now_ns: int) -> PrunePlan:
-    """What the retention leaves over."""
+def plan_prune(
+    backups: Sequence[Listed], retention: Retention, now_ns: int, partials: Sequence[str] = ()
+) -> PrunePlan:
+    """What the retention leaves over, and what interrupted runs left more than a day ago."""
+    stale = backup_name(now_ns - _DAY_NS, b"", "tar.gz")
+    dead = [name for name in partials if name.removeprefix(".") < stale]
+    whole = _plan(backups, retention, now_ns)
+    return PrunePlan(tuple(sorted((*whole.removed, *dead))), whole.kept)
+
+
+def _plan(backups: Sequence[Listed], retention: Retention, now_ns: int) -> PrunePlan:
     verified = sorted((b for b in backups if b.verified and b.record), key=_taken_ns, reverse=True)
     if not verified:
         return PrunePlan((), tuple(backup.name for backup in backups))

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from zvault.base.atomic_file import require_private, write_atomic
+from zvault.base.atomic_file import PRIVATE_MODE, require_private, write_atomic
 from zvault.ops.tls.authority import Authority, ServerPair
 from zvault.ops.tls.errors import TlsFileError
 
@@ -47,21 +47,17 @@ class TlsPaths:
 
 
 def write_authority(paths: TlsPaths, authority: Authority) -> None:
-    """The CA's key, then its certificate. Raises OSError."""
-    for path in (paths.ca_key, paths.ca):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomic(paths.ca_key, _key_pem(authority.key))
-    write_atomic(paths.ca, authority.certificate.public_bytes(Encoding.PEM), _PUBLIC_MODE)
+    """The CA's key, then its certificate. Raises TlsFileError."""
+    _write(paths.ca_key, _key_pem(authority.key), PRIVATE_MODE)
+    _write(paths.ca, authority.certificate.public_bytes(Encoding.PEM), _PUBLIC_MODE)
 
 
 def write_pair(paths: TlsPaths, pair: ServerPair) -> None:
-    """The pair; the key only when it differs from the one there. Raises OSError."""
-    for path in (paths.key, paths.certificate):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The pair; the key only when it differs from the one there. Raises TlsFileError."""
     pem = _key_pem(pair.key)
     if not paths.key.exists() or paths.key.read_bytes() != pem:
-        write_atomic(paths.key, pem)
-    write_atomic(paths.certificate, pair.certificate.public_bytes(Encoding.PEM), _PUBLIC_MODE)
+        _write(paths.key, pem, PRIVATE_MODE)
+    _write(paths.certificate, pair.certificate.public_bytes(Encoding.PEM), _PUBLIC_MODE)
 
 
 def load_authority(paths: TlsPaths) -> Authority:
@@ -96,6 +92,16 @@ def load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise _unreadable(path, "its key is not one this tool made (P-256)")
     return key
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(path, content, mode)
+    except OSError as cause:
+        raise TlsFileError(
+            f"{path} cannot be written: {cause.strerror}", hint="check the folder and the disk"
+        ) from None
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

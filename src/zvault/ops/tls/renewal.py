@@ -61,7 +61,8 @@ def init(
 ) -> PairReport:
     """A new CA and a first pair.
 
-    Raises TlsExistsError when any of the four files is there, TlsBadPairError, UsageError, OSError.
+    Raises TlsExistsError when any of the four files is there, TlsBadPairError, TlsFileError,
+    UsageError.
     """
     for path in (paths.ca, paths.ca_key, paths.certificate, paths.key):
         if path.exists():
@@ -89,7 +90,7 @@ def renew(
 
     With the key kept there is one file to replace, so no moment has a pair that does not fit, and
     pins of the key stay true. ``hosts`` None keeps those of the present certificate. Raises
-    TlsFileError without a CA, TlsBadPairError, OSError.
+    TlsFileError without a CA or where nothing can be written, TlsBadPairError.
     """
     now = utc(clock)
     authority = load_authority(paths)

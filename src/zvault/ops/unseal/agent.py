@@ -133,9 +133,9 @@ class Agent:
         try:
             if self.supervisor is not None:
                 desired, alive = self.supervisor.desired(), self.supervisor.is_alive()
-        except ZvaultError as error:
-            desired, problem = "unreadable", error.message
-            self.last_error = error
+        except (ZvaultError, OSError) as error:
+            self.last_error = _named(error, "the server's record")
+            desired, problem = "unreadable", self.last_error.message
         if desired in ("running", "unknown"):
             try:
                 status = self.watcher.seal_status()
@@ -157,9 +157,9 @@ class Agent:
         self.journal.say("the server is dead and should run: restarting it")
         try:
             self.supervisor.restart()
-        except ZvaultError as error:
-            self.last_error = error
-            self.journal.say(f"the restart failed: {error.message}")
+        except (ZvaultError, OSError) as error:
+            self.last_error = _named(error, "the server")
+            self.journal.say(f"the restart failed: {self.last_error.message}")
         self.memory = after_restart(self.memory, self.clock.monotonic(), self.jitter())
 
     def _submit(self, seen: Observation) -> None:
@@ -192,3 +192,10 @@ class Agent:
     def _complain(self, error: ZvaultError) -> None:
         self.last_error = error
         self.journal.say(f"not unsealed: {error.message}")
+
+
+def _named(error: ZvaultError | OSError, what: str) -> ZvaultError:
+    """The system's refusal (a full disk, most often) as one of our errors."""
+    if isinstance(error, ZvaultError):
+        return error
+    return PreconditionError(f"{what}: {error.strerror}", hint="check disk and permissions")

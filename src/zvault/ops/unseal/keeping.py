@@ -105,12 +105,12 @@ class Maker:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Say which file the system would not let us write, and why."""
+    """Say which file the system would not let us change, and why."""
     try:
         yield
     except OSError as cause:
         raise PreconditionError(
-            f"{path} cannot be written: {cause.strerror}", hint="check the folder and the disk"
+            f"{path} cannot be changed: {cause.strerror}", hint="check the folder and the disk"
         ) from None
 
 
@@ -151,18 +151,19 @@ def destroy_key_file(path: Path, typed_name: str) -> None:
         raise PreconditionError(
             f"the name given is not {path.name!r}", hint=f"say --yes {path.name} to destroy it"
         )
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as cause:
-        raise PreconditionError(
-            f"{path} cannot be opened: {cause.strerror}", hint="check the path"
-        ) from None
-    with _naming(path), os.fdopen(descriptor, "r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        file.write(os.urandom(size))
-        file.flush()
-        os.fsync(file.fileno())
-        path.unlink()
+    with _naming(path):
+        _overwrite_and_remove(path)
+        for leftover in path.parent.glob(f".{path.name}.*"):
+            _overwrite_and_remove(leftover)  # of a run that was killed while making one
         fsync_directory(path.parent)
     if path.exists():
         raise VerificationError(f"{path} is still there", hint="does something restore it?")
+
+
+def _overwrite_and_remove(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "r+b") as file:
+        file.write(os.urandom(os.fstat(file.fileno()).st_size))
+        file.flush()
+        os.fsync(file.fileno())
+        path.unlink()

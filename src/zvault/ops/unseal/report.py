@@ -38,10 +38,12 @@ class StatusJournal:
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     _last: tuple[object, ...] = ()
     _written_at: float = float("-inf")
+    _said_unwritable: bool = False
 
     def say(self, text: str) -> None:
-        self.stream.write(f"{self._now()} unseal-agent: {text}\n")
-        self.stream.flush()
+        with suppress(OSError):  # a full disk under the log must not end the agent
+            self.stream.write(f"{self._now()} unseal-agent: {text}\n")
+            self.stream.flush()
 
     def record(self, state: str, reason: str, memory: Memory, status: SealStatus | None) -> None:
         now = self.clock.monotonic()
@@ -50,9 +52,21 @@ class StatusJournal:
         if changed and self._last[:2] != (state, reason):
             self.say(state if reason == state else f"{state}: {reason}")
         if changed or now - self._written_at >= HEARTBEAT_SECONDS:
-            self._write(state, reason, memory, status)
+            self._try_to_write(state, reason, memory, status)
             self._written_at = now
         self._last = shown
+
+    def _try_to_write(
+        self, state: str, reason: str, memory: Memory, status: SealStatus | None
+    ) -> None:
+        """A status file that cannot be written is said once; it must not end the agent."""
+        try:
+            self._write(state, reason, memory, status)
+            self._said_unwritable = False
+        except OSError as cause:
+            if not self._said_unwritable:
+                self.say(f"the status file cannot be written: {cause.strerror}")
+            self._said_unwritable = True
 
     def _write(self, state: str, reason: str, memory: Memory, status: SealStatus | None) -> None:
         if self.run_dir is None:
