@@ -120,6 +120,7 @@ async def test_a_folder_is_listed_as_long_as_it_holds_an_entry(store: Storage) -
     assert len(await store.list("many/")) == 40
     await asyncio.gather(*(store.apply([Delete(key)]) for key in keys[1:]))
     assert await store.list("many/") == ["00/"]
+    assert await store.list("many/05/") == []
     assert await store.list("") == ["many/"]
 
 

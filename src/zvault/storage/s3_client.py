@@ -61,7 +61,8 @@ class Bucket:
             folders = await self._without_ghosts(path, folders)
         start = len(path) + 1 if path else 0
         names = [folder[start:] + "/" for folder in folders]
-        names += [entry["path"][start:] for entry in found["objects"]]
+        # A ghost folder lists itself as an object; its name here would be empty.
+        names += [entry["path"][start:] for entry in found["objects"] if entry["path"] != path]
         return names
 
     async def page(self, prefix: str, after: str | None) -> Sequence[ObjectInfo]:
