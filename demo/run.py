@@ -95,12 +95,15 @@ class Run:
         story = self._story(stack, s3)
         stack.callback(self._take_down, story.tool)
         stack.callback(story.crew.kill)
-        story.tell(self.options.until)
-        self._prove_the_end(story)
-        self._take_down(story.tool)
         self.outcome.operations = story.looking.operations
-        self.outcome.unfinished = story.looking.ledger.unfinished()
         self.outcome.replayed = story.looking.world.replayed
+        try:
+            story.tell(self.options.until)
+            self._prove_the_end(story)
+        finally:
+            story.looking.take_in()
+            self.outcome.unfinished = story.looking.ledger.unfinished()
+        self._take_down(story.tool)
         canaries.remove()
         sampler.stop()
         self._search(canaries, sampler)
@@ -175,6 +178,7 @@ class Run:
             resting = story.looking.all_at_rest(story.looking.reader)
             step.verdict = resting
             wanted = _offline_counts(story.looking, story.looking.reader)
+            wanted["policies"] += story.hidden_policies
             story.tool("stage", "down")
             told = story.tool(
                 "store", "verify", f"file:{store}", "--shares-file", self.place.shares_file
@@ -247,7 +251,7 @@ class Run:
                 False,
             )
             return
-        server = seaweed.start(BIN / "weed", self.place.private / "seaweed")
+        server = seaweed.start(BIN / "weed", self.place.work / "s3")
         try:
             server.create_bucket(BUCKET)
             self._write_credentials(server.access_key_id, server.secret_access_key)
@@ -302,7 +306,7 @@ def _shared(looking: Looking) -> dict[str, dict[str, Any]]:
 
 
 def _offline_counts(looking: Looking, reader: Reader) -> dict[str, int]:
-    """What an offline reader must count."""
+    """What an offline reader must count; a destroyed version has no entry any more."""
     world = looking.world
     tools = [reader.secret(path) for path in reader.secret_paths("canary/")]
     bulk = looking.bulk.count if looking.bulk else 0
@@ -310,7 +314,7 @@ def _offline_counts(looking: Looking, reader: Reader) -> dict[str, int]:
     return {
         "secrets_kv1": len(world.legacy),
         "secrets_kv2": len(written) + len(tools) + bulk,
-        "versions": sum(len(secret.versions) for secret in written)
+        "versions": sum(not v.destroyed for s in written for v in s.versions.values())
         + sum(len(secret.data) for secret in tools)
         + bulk,
         "policies": len(world.policies),

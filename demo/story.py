@@ -42,6 +42,7 @@ class Story:
     start_crew: Callable[[], None]
     dwell: float
     between: dict[str, Callable[[], None]] = field(default_factory=dict)
+    hidden_policies: int = 0
 
     def tell(self, until: str = "") -> None:
         """All steps, or those up to and with ``until``."""
@@ -65,6 +66,13 @@ class Story:
     def stage_7(self) -> None:
         """The front door, the embedded server on the old store, unsealed by hand."""
         with self._step("stage7", "Stage 7: file store, unsealed by hand") as step:
+            told = self.tool(
+                "store", "verify", f"file:{self.place.vault / 'data'}",
+                "--shares-file", self.place.shares_file,
+            )  # fmt: skip
+            self._require(told["ok"], "the museum's store does not verify offline")
+            # Vault keeps policies that it does not list (response-wrapping, control-group).
+            self.hidden_policies = told["policies"] - len(self.expected["policies"]) - 1
             self.tool("tls", "init", "--tls-dir", self.place.vault / "tls")
             self.tool("frontdoor", "start")
             self.tool("stage", "up", "--stage", "7")

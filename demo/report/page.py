@@ -5,6 +5,7 @@ from html import escape
 from demo.report.outcome import TABLE_HEAD, Outcome, steps_table
 from demo.report.picture import draw, legend
 
+_MOST_TOLD = 12
 _STYLE = """
 :root { --ink:#1c2430; --soft:#5b6675; --paper:#fbfbf9; --card:#fff; --line:#e3e5e8;
   --band:#f1f3f5; --good:#1a7f4b; --bad:#b3261e;
@@ -21,9 +22,9 @@ h1.good { color:var(--good) } h1.bad { color:var(--bad) }
 h2 { font-size:17px; margin:34px 0 10px }
 p.lead { color:var(--soft); margin:0 0 22px; max-width:85ch }
 ul.broken { color:var(--bad); padding-left:20px }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(140px,1fr)); gap:10px }
+.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(118px,1fr)); gap:10px }
 .tile { background:var(--card); border:1px solid var(--line); border-radius:8px; padding:11px 14px }
-.tile b { display:block; font-size:23px; font-weight:600; font-variant-numeric:tabular-nums }
+.tile b { display:block; font-size:21px; white-space:nowrap; font-weight:600; font-variant-numeric:tabular-nums }
 .tile span { color:var(--soft); font-size:13px }
 .tile.bad b { color:var(--bad) }
 figure { margin:24px 0 0; background:var(--card); border:1px solid var(--line); border-radius:8px;
@@ -132,7 +133,10 @@ def _lead(outcome: Outcome) -> str:
 def _broken(broken: list[str]) -> str:
     if not broken:
         return ""
-    items = "".join(f"<li>{escape(text)}</li>" for text in broken[:50])
+    told = broken[:_MOST_TOLD]
+    if len(broken) > len(told):
+        told = [*told, f"and {len(broken) - len(told)} more: demo-report.json has them all"]
+    items = "".join(f"<li>{escape(text)}</li>" for text in told)
     return f'<ul class="broken">{items}</ul>'
 
 
