@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from zvault.engine.errors import InvalidRequestError
 from zvault.engine.userdata import EncodedData, Timestamp, UserData
 from zvault.records import gojson
 
@@ -58,9 +59,12 @@ class Hasher:
         """``value`` with everything hashed that must be.
 
         ``numbers`` says that numbers here came out of JSON. Values below a key in ``plain_keys``
-        are left as they are.
+        are left as they are. Raises InvalidRequestError for data nested deeper than can be walked.
         """
-        return walk(value, self.text, numbers, plain_keys)
+        try:
+            return walk(value, self.text, numbers, plain_keys)
+        except RecursionError:
+            raise InvalidRequestError("the data is nested too deeply") from None
 
 
 class RawHasher(Hasher):

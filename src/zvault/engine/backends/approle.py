@@ -25,7 +25,7 @@ from zvault.engine.framework import FieldData, Handler, Route, Router
 
 SWEEP_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
-_NAME = r"(?P<role_name>\w(?:[\w.-]*\w)?)"
+_NAME = r"(?P<role_name>(?a:\w(?:[\w.-]*\w)?))"
 _TIDY_WARNING = (
     "Tidy operation successfully started. Any information from the operation will be printed to "
     "Vault's server logs."

@@ -10,6 +10,7 @@ Source: ``docs/formats/records.md``.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 from zvault.barrier.view import View
 from zvault.base.ids import new_uuid
@@ -43,6 +44,7 @@ from zvault.storage.api import Delete, Operation, Put
 _CACHED = 10_000
 _CHUNK = 500
 _ROLE_IDS = "role-ids"
+T = TypeVar("T")
 
 
 class AppRoleStore:
@@ -55,6 +57,8 @@ class AppRoleStore:
         self._salt = ""
         self._roles: dict[str, RoleEntry] = {}
         self._names: dict[str, str] = {}
+        self._changes = 0
+        """Counts what ``_forget`` was told, so that a slow read never caches what was replaced."""
         self._deleting: set[str] = set()
         self._registering: set[str] = set()
 
@@ -82,13 +86,13 @@ class AppRoleStore:
         name = name.lower()
         found = self._roles.get(name)
         if found is None:
+            changes = self._changes
             stored = await self._view.get(ROLE_PREFIX + name)
             if stored is None:
                 return None
             found = upgraded(decode_role(stored))
-            if len(self._roles) >= _CACHED:
-                self._roles.clear()
-            self._roles[name] = found
+            if changes == self._changes:
+                _bounded(self._roles)[name] = found
         return found
 
     def is_deleting(self, name: str) -> bool:
@@ -103,13 +107,13 @@ class AppRoleStore:
         """The role that a role_id belongs to, by the index. Raises RecordError, StorageError."""
         found = self._names.get(role_id)
         if found is None:
+            changes = self._changes
             stored = await self._view.get(ROLE_ID_PREFIX + salted(await self.salt(), role_id))
             if stored is None:
                 return None
             found = decode_role_id(stored).name
-            if len(self._names) >= _CACHED:
-                self._names.clear()
-            self._names[role_id] = found
+            if changes == self._changes:
+                _bounded(self._names)[role_id] = found
         return found
 
     async def save_role(self, name: str, role: RoleEntry, old: RoleEntry | None) -> None:
@@ -140,6 +144,7 @@ class AppRoleStore:
                 self._forget(name, role, old)
 
     def _forget(self, name: str, *roles: RoleEntry | None) -> None:
+        self._changes += 1
         self._roles.pop(name, None)
         for role in roles:
             if role is not None:
@@ -232,3 +237,10 @@ class AppRoleStore:
         """Remove accessor entries."""
         for start in range(0, len(keys), _CHUNK):
             await self._view.apply([Delete(key) for key in keys[start : start + _CHUNK]])
+
+
+def _bounded(cache: dict[str, T]) -> dict[str, T]:
+    """Forget all once it is full: what is used comes back."""
+    if len(cache) >= _CACHED:
+        cache.clear()
+    return cache

@@ -8,6 +8,7 @@ Source: ``docs/api/kv.md``.
 
 from zvault.engine.api import Auth, MountContext, Operation, Request, Response
 from zvault.engine.backends.listing import list_keys
+from zvault.engine.backends.stored import stored_json
 from zvault.engine.errors import InvalidRequestError, UnsupportedOperationError
 from zvault.engine.userdata import EncodedData
 from zvault.records import gojson
@@ -55,7 +56,7 @@ class Cubbyhole:
         if operation is Operation.CREATE or operation is Operation.UPDATE:
             if not request.data:
                 raise InvalidRequestError("missing data fields")
-            await self._view.put(key, gojson.dumps(request.data))
+            await self._view.put(key, stored_json(request.data))
             return None
         if operation is Operation.DELETE:
             await self._view.delete(key)

@@ -12,6 +12,7 @@ from typing import Any
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, MountContext, Operation, Request, Response
 from zvault.engine.backends.listing import list_keys
+from zvault.engine.backends.stored import stored_json
 from zvault.engine.errors import InvalidRequestError, UnsupportedOperationError
 from zvault.engine.fields import FieldKind, coerce
 from zvault.engine.userdata import EncodedData
@@ -76,7 +77,7 @@ class Kv1:
             raise InvalidRequestError("missing data fields")
         if _is_folder(path):
             raise InvalidRequestError("cannot write to a path ending in '/'")
-        await self._view.put(path, gojson.dumps(data))
+        await self._view.put(path, stored_json(data))
 
     def _lease_seconds(self, values: dict[str, Any]) -> int:
         hint = values["ttl"] if "ttl" in values else values.get("lease")

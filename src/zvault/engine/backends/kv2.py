@@ -33,11 +33,12 @@ from zvault.engine.backends.kv2_fields import (
 )
 from zvault.engine.backends.kv2_setup import set_up
 from zvault.engine.backends.kv2_store import Kv2Store
+from zvault.engine.backends.stored import stored_json
 from zvault.engine.errors import (
     InternalEngineError,
+    InvalidRequestError,
     UnsupportedOperationError,
 )
-from zvault.records import gojson
 from zvault.records.kv2 import Configuration, KeyMetadata, VersionState, version_state
 
 Handler = Callable[[str, Request], Awaitable[Response | None]]
@@ -109,6 +110,10 @@ class Kv2:
                 kept = known.answers.get(number or known.meta.current_version)
                 if kept is not None and (not kept[1] or kept[1] > self._now_ns()):
                     return Response(data=kept[0])
+                if kept is None and not number:
+                    answer = self._store.fresh_answer(relative[5:], known, self._now_ns())
+                    if answer is not None:
+                        return Response(data=answer)
         return await self._dispatch(request)
 
     async def _dispatch(self, request: Request) -> Response | None:
@@ -122,7 +127,11 @@ class Kv2:
         handler = operations.get(request.operation)
         if handler is None:
             raise UnsupportedOperationError("1 error occurred:\n\t* unsupported operation\n\n")
-        return await handler(path, request)
+        try:
+            return await handler(path, request)
+        except RecursionError:
+            # Before anything was written: only values are walked recursively.
+            raise InvalidRequestError("the data is nested too deeply") from None
 
     async def renew(self, auth: Auth) -> Auth:
         """No logins here."""
@@ -172,7 +181,7 @@ class Kv2:
     async def _add(
         self, path: str, meta: KeyMetadata, config: Configuration, data: dict[str, Any] | None
     ) -> Response:
-        encoded = gojson.dumps(data)
+        encoded = stored_json(data)
         number, version, trimmed = rules.add_version(meta, config, self._now_ns())
         await self._store.write_version(path, meta, number, version, encoded, trimmed)
         return Response(data=version_fields(meta, number))

@@ -20,15 +20,23 @@ _ANSWER_FACTOR = 5
 class Known:
     """One secret: its metadata (never changed in place) and answers for versions read lately."""
 
-    __slots__ = ("answers", "clean_below", "meta", "size")
+    __slots__ = ("answers", "clean_below", "fresh", "meta", "size")
 
-    def __init__(self, meta: KeyMetadata, encoded_size: int, clean_below: int = 0) -> None:
+    def __init__(
+        self,
+        meta: KeyMetadata,
+        encoded_size: int,
+        clean_below: int = 0,
+        fresh: tuple[int, bytes] | None = None,
+    ) -> None:
         self.meta = meta
+        self.fresh = fresh
+        """Number and stored JSON of the version just written, not decoded before it is read."""
         self.answers: dict[int, tuple[EncodedData, int]] = {}
         """Version → (answer, nanosecond from which it is deleted; 0 = never)."""
         self.clean_below = clean_below
         """No version data below this number is left in storage, as far as we have looked."""
-        self.size = _OVERHEAD_BYTES + 4 * encoded_size
+        self.size = _OVERHEAD_BYTES + 4 * encoded_size + (len(fresh[1]) if fresh else 0)
 
 
 class Kv2Cache:

@@ -14,7 +14,7 @@ from zvault.engine.backends.kv2_answers import read_data
 from zvault.engine.backends.kv2_cache import Known, Kv2Cache
 from zvault.engine.backends.kv2_rules import copy_of, destroy_versions
 from zvault.engine.backends.kv2_setup import Kv2Mount
-from zvault.engine.errors import InternalEngineError
+from zvault.engine.errors import InternalEngineError, InvalidRequestError
 from zvault.engine.locks import Hold, KeyLocks
 from zvault.engine.userdata import EncodedData
 from zvault.records.kv2 import (
@@ -23,14 +23,17 @@ from zvault.records.kv2 import (
     KeyMetadata,
     Version,
     VersionMetadata,
+    VersionState,
     parse_key_metadata,
     parse_version,
     timestamp_ns,
+    version_state,
 )
 from zvault.records.kv2_paths import version_key
 from zvault.storage.api import Delete, Operation, Put
 
 _METADATA_PREFIX = "metadata/"
+_ODD_SEGMENTS = frozenset(("", ".", ".."))
 
 
 class Kv2Store:
@@ -50,9 +53,13 @@ class Kv2Store:
         return self._locks.hold(path)
 
     async def load(self, path: str) -> Known | None:
-        """What there is of a secret. Hold its lock. Raises RecordError, StorageError."""
+        """What there is of a secret. Hold its lock.
+
+        Raises InvalidRequestError for a path that names another, RecordError, StorageError.
+        """
         known = self.cache.get(path)
         if known is None:
+            check_path(path)
             stored = await self._view.get(self._paths.metadata_key(path))
             if stored is None:
                 return None
@@ -68,8 +75,27 @@ class Kv2Store:
         kept = known.answers.get(number)
         if kept is not None:
             return kept[0]
+        if known.fresh is not None and known.fresh[0] == number:
+            stored = known.fresh[1]
+        else:
+            stored = await self.version_data(path, number)
+        return self._remembered(path, known, number, stored)
+
+    def fresh_answer(self, path: str, known: Known, now_ns: int) -> EncodedData | None:
+        """The answer to a read of the current version if this process has just written it.
+
+        Needs no lock, for it looks only at what is remembered, and so waits for no write under way.
+        """
+        if known.fresh is None or known.fresh[0] != known.meta.current_version:
+            return None
+        number, stored = known.fresh
+        if version_state(known.meta, number, now_ns) is not VersionState.READABLE:
+            return None
+        return self._remembered(path, known, number, stored)
+
+    def _remembered(self, path: str, known: Known, number: int, stored: bytes) -> EncodedData:
         version = known.meta.versions[number]
-        answer = read_data(known.meta, number, await self.version_data(path, number))
+        answer = read_data(known.meta, number, stored)
         deletion = version.deletion_time
         until_ns = timestamp_ns(deletion) if version.HasField("deletion_time") else 0
         self.cache.add_answer(path, number, answer, until_ns)
@@ -107,6 +133,7 @@ class Kv2Store:
             [Put(version_key(self._salt, path, number), record.SerializeToString())],
             [Delete(version_key(self._salt, path, old)) for old in reversed(doomed)],
             clean_below,
+            (number, data),
         )
 
     async def _leftovers(self, path: str, clean_below: int, start: int) -> list[int]:
@@ -135,6 +162,7 @@ class Kv2Store:
         before: Sequence[Operation],
         after: Sequence[Operation],
         clean_below: int,
+        fresh: tuple[int, bytes] | None = None,
     ) -> None:
         encoded = meta.SerializeToString()
         put = Put(self._paths.metadata_key(path), encoded)
@@ -143,7 +171,7 @@ class Kv2Store:
         except BaseException:
             self.cache.drop(path)
             raise
-        self.cache.put(path, Known(meta, len(encoded), clean_below))
+        self.cache.put(path, Known(meta, len(encoded), clean_below, fresh))
 
     async def remove(self, path: str, meta: KeyMetadata) -> None:
         """All version data, then the metadata. Hold the lock.
@@ -172,6 +200,18 @@ class Kv2Store:
 
     async def list(self, folder: str) -> list[str]:
         """Plain names below a plain folder path, sorted. Raises RecordError, StorageError."""
+        if folder:
+            check_path(folder.removesuffix("/"))
         inner = self._paths.encrypt_path(folder)
         names = await self._view.list(_METADATA_PREFIX + (inner + "/" if inner else ""))
         return sorted(self._paths.decrypt_component(name, folder) for name in names)
+
+
+def check_path(path: str) -> None:
+    """Raises InvalidRequestError for a path that is another one's second name.
+
+    Metadata lies under the cleaned path: ``a/../b`` would read ``b`` past the policies of ``a/*``,
+    and ``a//b`` would share metadata, but not version data, with ``a/b``.
+    """
+    if not _ODD_SEGMENTS.isdisjoint(path.split("/")):
+        raise InvalidRequestError("relative paths not supported")

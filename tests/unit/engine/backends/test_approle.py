@@ -641,3 +641,33 @@ async def test_names_that_are_no_names_have_no_path(world: World) -> None:
     assert await world.backend.exists(request("update", "role/new")) is False
     assert await world.backend.exists(request("update", "role/new/secret-id")) is None
     assert await world.backend.exists(request("update", "login")) is None
+
+
+async def test_a_slow_read_of_a_role_never_keeps_what_was_replaced_meanwhile() -> None:
+    class Slow(InMemStorage):
+        gate: asyncio.Event | None = None
+
+        async def get(self, key: str) -> bytes | None:
+            value = await super().get(key)
+            if self.gate is not None:
+                await self.gate.wait()
+            return value
+
+    storage = Slow()
+    world = await new_world(storage)
+    await world.role(token_ttl="1m")
+    again = World(world.barrier, world.clock)
+    await again.backend._store.salt()
+    storage.gate = asyncio.Event()
+    reading = asyncio.create_task(again.show("role/web"))
+    await asyncio.sleep(0)
+    held, storage.gate = storage.gate, None
+    await again.call("update", "role/web", {"token_ttl": "2m"})
+    held.set()
+    assert (await reading)["token_ttl"] == 60
+    assert (await again.show("role/web"))["token_ttl"] == 120
+
+
+async def test_role_names_are_plain_letters(world: World) -> None:
+    with pytest.raises(NotFoundInEngineError, match="unsupported path"):
+        await world.call("create", "role/роль", {})

@@ -517,6 +517,7 @@ async def test_version_data_that_is_missing_is_an_error_and_never_an_empty_secre
     (folder,) = await view.list()
     (name,) = await view.list(folder)
     await view.delete(folder + name)
+    world.backend._store.cache.drop("x")
     with pytest.raises(InternalEngineError, match="could not find version data"):
         await world.read("x")
 
@@ -660,3 +661,69 @@ async def test_starting_twice_writes_nothing_the_second_time() -> None:
     before = storage.writes
     await World(world.barrier, world.clock).backend.start()
     assert storage.writes == before
+
+
+@pytest.mark.parametrize("path", ["a/../b", "../b", "a/..", "a//b", "a/./b", "."])
+async def test_a_path_never_reaches_another_ones_secret(world: World, path: str) -> None:
+    await world.write("b", {"n": 1})
+    await world.write("a/b", {"n": 2})
+    for operation in ("read", "update", "patch", "delete"):
+        with pytest.raises(InvalidRequestError, match="relative paths not supported"):
+            await world.call(operation, f"data/{path}", {"data": {}})
+    with pytest.raises(InvalidRequestError, match="relative paths not supported"):
+        await world.call("delete", f"metadata/{path}")
+    if path != ".":
+        with pytest.raises(InvalidRequestError, match="relative paths not supported"):
+            await world.call("list", f"metadata/{path}/")
+    assert (await world.read("b"))["data"] == {"n": 1}
+
+
+async def test_a_read_waits_for_no_write_under_way() -> None:
+    class Stuck(InMemStorage):
+        gate: asyncio.Event | None = None
+
+        async def apply(self, operations: Any) -> None:
+            if self.gate is not None:
+                await self.gate.wait()
+            await super().apply(operations)
+
+    storage = Stuck()
+    world = await new_world(storage)
+    await world.write("x", {"n": 1})
+    storage.gate = asyncio.Event()
+    writing = asyncio.create_task(world.write("x", {"n": 2}))
+    await asyncio.sleep(0)
+    answer = straight(world.backend.handle(request("read", "data/x")))
+    assert shown(answer)["data"] == {"n": 1}
+    storage.gate.set()
+    await writing
+    assert (await world.read("x"))["data"] == {"n": 2}
+    assert (await world.read("x", 1))["data"] == {"n": 1}
+
+
+async def test_a_version_just_written_deletes_itself_on_time_before_it_was_ever_read(
+    world: World,
+) -> None:
+    await world.call("update", "metadata/t", {"delete_version_after": "10s"})
+    await world.write("t", {"n": 1})
+    world.clock.advance(10)
+    answer = await world.call("read", "data/t")
+    assert answer is not None
+    assert answer.status == 404
+
+
+async def test_data_nested_very_deeply_is_an_answer_or_a_refusal(world: World) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"d": deep}
+    await world.write("deep", deep)
+    assert (await world.read("deep"))["data"] == deep
+    assert shown(await world.call("read", "subkeys/deep", {"depth": 1}))["subkeys"] == {"d": None}
+    await world.call("patch", "data/deep", {"data": {"x": 1}})
+    assert (await world.read("deep"))["data"] == {**deep, "x": 1}
+    for _ in range(2000):
+        deep = {"d": deep}
+    for operation in ("update", "patch"):
+        with pytest.raises(InvalidRequestError, match="nested too deeply"):
+            await world.call(operation, "data/deep", {"data": deep})
+    assert (await world.read("deep"))["metadata"]["version"] == 2
