@@ -32,7 +32,7 @@ from zvault.cli.unseal_options import (
     peer_rules,
 )
 from zvault.ops.runtime.process import DetachedProcess
-from zvault.ops.unseal.agent import Agent
+from zvault.ops.unseal.agent import Agent, StopNow
 from zvault.ops.unseal.material import KeyFileMaterial
 from zvault.ops.unseal.passwords import FilePassword
 from zvault.ops.unseal.peer import PeerRules
@@ -109,7 +109,7 @@ def unseal_agent(
                 journal=StatusJournal(address, run_dir, clock),
                 supervisor=supervisor,
             )
-            stop = _stop_on_signals()
+            stop = _stop_on_signals(agent)
             if not once:
                 agent.run(stop)
                 return
@@ -173,8 +173,14 @@ def _unseal(rules: PeerRules, given: list[Secret] | None) -> Unsealed:
     return submit_round(vault, given)
 
 
-def _stop_on_signals() -> threading.Event:
+def _stop_on_signals(agent: Agent) -> threading.Event:
     stop = threading.Event()
+
+    def on_signal(*_: object) -> None:
+        stop.set()
+        if agent.submitting:
+            raise StopNow
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
     return stop

@@ -26,15 +26,16 @@ from zvault.ops.backup.errors import (
     BackupUnopenedError,
     DestinationFilledError,
 )
-from zvault.ops.backup.places import DirectoryPlace
+from zvault.ops.backup.places import DirectoryPlace, StoragePlace
 from zvault.ops.backup.record import BackupRecord
 from zvault.ops.backup.restore import restore_to_directory
 from zvault.ops.backup.spool import Spool
 from zvault.ops.backup.take import Taker
-from zvault.storage.api import Storage
+from zvault.storage.api import Delete, Operation, Put, Storage
 from zvault.storage.compare import compare_stores
 from zvault.storage.digest import store_digest
 from zvault.storage.file import FileStorage
+from zvault.storage.inmem import InMemStorage
 
 CLOCK = ManualClock(1_795_305_600_000_000_000)
 
@@ -359,3 +360,36 @@ async def test_the_newest_verified_backup_of_a_store_is_found(
 def test_shares_are_sequences_of_secrets(golden: Golden) -> None:
     shares: Sequence[Secret] = shares_of(golden)
     assert golden.expected["shares"][0] not in repr(shares)
+
+
+@pytest.mark.parametrize("fault", ["drop", "alter", "truncate", "alter later", "drop later"])
+async def test_a_place_that_loses_or_alters_what_it_was_given_never_ends_in_a_verified_backup(
+    tmp_path: Path, golden: Golden, fault: str
+) -> None:
+    class Faulty(InMemStorage):
+        async def apply(self, operations: Sequence[Operation]) -> None:
+            await super().apply([self._spoil(operation) for operation in operations])
+
+        def _spoil(self, operation: Operation) -> Operation:
+            first = operation.key.endswith(".partial")
+            if not isinstance(operation, Put) or first == fault.endswith("later"):
+                return operation
+            if operation.key.endswith(".json"):
+                return operation
+            value = operation.value
+            match fault.split()[0]:
+                case "drop":
+                    return Delete(operation.key)
+                case "alter":
+                    value = value[:9000] + bytes([value[9000] ^ 1]) + value[9001:]
+                case "truncate":
+                    value = value[:-1]
+            return Put(operation.key, value)
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    place = StoragePlace(Faulty(), scratch)
+    with pytest.raises((BackupDamagedError, BackupTruncatedError, BackupNotFoundError)):
+        await Taker(place, CLOCK).take(file_store(golden), shares_of(golden))
+    assert await Catalog(place, CLOCK).latest_verified() is None
+    assert list(scratch.iterdir()) == []

@@ -1,11 +1,13 @@
 """The agent and the manual unseal against a real server."""
 
 import base64
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -244,6 +246,46 @@ def test_the_predecessors_openssl_file_unseals(
     VaultApi(server.address, token=Secret(golden.expected["root_token"])).seal()
     wrong = run("unseal-agent", *options, "--once", "--json")
     assert json.loads(wrong.stdout)["error"]["code"] == "key-file-wrong-password"
+
+
+def test_sigterm_ends_the_agent_also_while_a_server_does_not_answer_a_share(
+    tmp_path: Path,
+) -> None:
+    """The first share reaches a server that then hangs; the agent would wait for minutes."""
+    body = b'{"initialized":true,"sealed":true,"t":3,"n":5,"progress":0}'
+    asked = threading.Event()
+
+    class Hanging(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_PUT(self) -> None:
+            asked.set()
+            time.sleep(20)
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    hanging = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hanging)
+    hanging.daemon_threads, hanging.block_on_close = True, False
+    thread = threading.Thread(target=hanging.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    server = OpenBao(tmp_path, tmp_path, hanging.server_address[1])
+    try:
+        with agent(*arguments(tmp_path, server, make_shares(3)), log=tmp_path / "log") as process:
+            assert asked.wait(20)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 0
+    finally:
+        hanging.shutdown()
+        thread.join()
+        hanging.server_close()
 
 
 def test_a_password_comes_from_a_descriptor_too(

@@ -8,6 +8,7 @@ Invariant: "unsealed" is said only after a seal-status that says so.
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -61,11 +62,17 @@ class Journal(Protocol):
         ...
 
 
+class StopNow(BaseException):
+    """Raised by a signal handler while a round is under way, which may take minutes."""
+
+
 @dataclass
 class Agent:
     """One Vault kept unsealed.
 
-    ``watcher`` answers quickly or not at all; ``vault`` waits for an unseal that takes long.
+    ``watcher`` answers quickly or not at all; ``vault`` waits for an unseal that takes long, and
+    ``submitting`` is True meanwhile: then a signal handler may raise StopNow. A round that is cut
+    off leaves progress in the server, which the next round resets.
     """
 
     watcher: Unsealable
@@ -77,23 +84,31 @@ class Agent:
     jitter: Callable[[], float] = random.random
     memory: Memory = field(default_factory=Memory)
     last_error: ZvaultError | None = None
+    submitting: bool = False
 
     def run(self, stop: threading.Event) -> None:
         """Until ``stop`` is set."""
-        while not stop.is_set():
-            action = self.step()
-            if isinstance(action, Wait):
-                stop.wait(action.seconds)
+        with suppress(StopNow):
+            while not stop.is_set():
+                action = self.step()
+                if isinstance(action, Wait):
+                    stop.wait(action.seconds)
 
     def run_once(self, stop: threading.Event, timeout_seconds: float) -> None:
         """Until it is unsealed. Raises what stands in the way, at the latest after the timeout."""
+        with suppress(StopNow):
+            if self._run_once(stop, timeout_seconds):
+                return
+        raise InterruptedRunError("stopped before it was unsealed", hint="run it again")
+
+    def _run_once(self, stop: threading.Event, timeout_seconds: float) -> bool:
         deadline = self.clock.monotonic() + timeout_seconds
         while not stop.is_set():
             action = self.step()
             if not isinstance(action, Wait):
                 continue
             if action.state == "unsealed":
-                return
+                return True
             if action.state not in ("unreachable", "sealed"):
                 raise self.last_error or PreconditionError(
                     f"not unsealed: {action.reason}", hint="repair that and run it again"
@@ -104,7 +119,7 @@ class Agent:
                     hint="is the server up?",
                 )
             stop.wait(action.seconds)
-        raise InterruptedRunError("stopped before it was unsealed", hint="run it again")
+        return False
 
     def step(self) -> Action:
         """One look, one decision, one act."""
@@ -166,6 +181,7 @@ class Agent:
         key = seen.key
         assert key is not None
         self.memory = after_round(self.memory, self.clock.monotonic(), self.jitter())
+        self.submitting = True
         try:
             round_ = submit_round(self.vault, self.material.shares())
         except (KeyFileError, SharesSourceError, UnsealKeyRefusedError) as error:
@@ -182,6 +198,8 @@ class Agent:
                 self.journal.say(f"gave {round_.submitted} shares; read back: sealed=false")
             now = self.clock.monotonic()
             self._remember(replace(seen, now=now, status=round_.status))
+        finally:
+            self.submitting = False
 
     def _refuse(self, key: KeyIdentity, error: ZvaultError) -> None:
         self.last_error = error
