@@ -1,4 +1,4 @@
-"""The engine in this process: initialised, unsealed, asked without HTTP, under a clock that tests move."""
+"""The engine in this process: unsealed, asked without HTTP, under a clock that tests move."""
 
 import base64
 import itertools

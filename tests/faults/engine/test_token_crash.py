@@ -4,7 +4,10 @@ Invariants: the store opens; what was acknowledged is so; a revoked token never 
 death left half-done works for nobody it should not, and time and tidy take it away.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
+
+import pytest
 
 from tests.support.cut_storage import CutStorage
 from tests.support.running import Running, fresh, restarted
@@ -105,10 +108,8 @@ async def run_until(cut: int) -> tuple[Running, Ledger]:
     ledger = Ledger()
     async with fresh(storage) as server:
         storage.left = storage.done + cut
-        try:
+        with contextlib.suppress(EngineError):
             await scenario(server, ledger)
-        except EngineError:
-            pass
         again = await restarted(server, storage.inner)
     return again, ledger
 
@@ -161,19 +162,13 @@ async def test_an_interrupted_unmount_is_finished_by_the_next_one() -> None:
             for number in range(3):
                 await server.write(f"kv/{number}", v=number)
             storage.left = storage.done + cut
-            try:
+            with contextlib.suppress(EngineError):
                 await server.delete("sys/mounts/kv")
-            except EngineError:
-                pass
             again = await restarted(server, storage.inner)
         entry = again.open.mounts.entry("mounts", "kv/")
         if entry is not None and entry.tainted:
-            try:
+            with pytest.raises(EngineError, match="no handler for route"):
                 await again.read("kv/1")
-            except EngineError as error:
-                assert "no handler for route" in str(error)
-            else:
-                raise AssertionError("a tainted mount served a request")
         await again.delete("sys/mounts/kv")
         assert again.open.mounts.entry("mounts", "kv/") is None
         left = [k for k in await leftovers(again, "logical/") if entry and entry.uuid in k]

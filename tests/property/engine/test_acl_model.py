@@ -5,7 +5,7 @@ The model is ``docs/formats/policies.md`` word by word: no tables, no memo, one 
 
 from functools import cmp_to_key
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zvault.engine.api import Operation
@@ -116,6 +116,7 @@ def model_capabilities(policy_list: list[Policy], path: str, *, is_list: bool) -
     return total
 
 
+@settings(deadline=None)
 @given(policies, paths, st.sampled_from(list(BITS)))
 def test_the_compiled_acl_decides_as_the_text_says(
     policy_list: list[Policy], path: str, operation: Operation
@@ -129,6 +130,7 @@ def test_the_compiled_acl_decides_as_the_text_says(
         assert decision.sudo is bool(expected & Capability.SUDO)
 
 
+@settings(deadline=None)
 @given(policies, paths)
 def test_the_order_of_policies_and_rules_does_not_matter(
     policy_list: list[Policy], path: str
@@ -139,6 +141,7 @@ def test_the_order_of_policies_and_rules_does_not_matter(
         assert first.decide(operation, path, {}) == second.decide(operation, path, {})
 
 
+@settings(deadline=None)
 @given(policies, paths)
 def test_the_second_answer_is_the_first(policy_list: list[Policy], path: str) -> None:
     acl = Acl(policy_list)

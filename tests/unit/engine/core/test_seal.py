@@ -226,17 +226,12 @@ async def test_the_count_of_encryptions_survives_a_seal() -> None:
 
 async def test_the_gauge_says_whether_it_is_unsealed() -> None:
     async with fresh() as server:
-        assert 'vault_core_unsealed{cluster="vault-cluster-' in (
-            server.core.metrics.render_prometheus()
-        )
-        unsealed = [
-            line
-            for line in server.core.metrics.render_prometheus().splitlines()
-            if line.startswith("vault_core_unsealed{")
-        ]
-        assert unsealed[0].endswith(" 1")
+
+        def gauge() -> str:
+            lines = server.core.metrics.render_prometheus().splitlines()
+            return next(line for line in lines if line.startswith("vault_core_unsealed{"))
+
+        assert gauge().startswith('vault_core_unsealed{cluster="vault-cluster-')
+        assert gauge().endswith(" 1")
         await server.core.seal()
-        sealed = server.core.metrics.render_prometheus()
-        assert [x for x in sealed.splitlines() if x.startswith("vault_core_unsealed{")][0].endswith(
-            " 0"
-        )
+        assert gauge().endswith(" 0")

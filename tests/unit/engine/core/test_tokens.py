@@ -14,7 +14,9 @@ from zvault.records import ssc
 HOUR = 3600
 
 
-async def made(server: Running, by: str | None = None, path: str = "create", **wish: Any) -> Response:
+async def made(
+    server: Running, by: str | None = None, path: str = "create", **wish: Any
+) -> Response:
     response = await server.write(f"auth/token/{path}", by, **wish)
     assert response is not None
     assert response.auth is not None
@@ -324,9 +326,7 @@ async def test_revoking_takes_everything_along_and_leaves_nothing() -> None:
 
 async def test_orphans_survive_their_makers() -> None:
     async with fresh() as server:
-        await server.policy(
-            "m", 'path "auth/token/create-orphan" { capabilities = ["update"] }\n'
-        )
+        await server.policy("m", 'path "auth/token/create-orphan" { capabilities = ["update"] }\n')
         maker = await server.token(policies=["m"])
         orphan = await server.token(maker, path="create-orphan")
         await server.revoke(maker)
@@ -575,8 +575,9 @@ async def test_a_child_made_while_its_parent_is_revoked_does_not_survive() -> No
 async def test_renewing_and_revoking_at_once_never_leaves_half_a_token() -> None:
     async with fresh() as server:
         slow_down(server)
-        for head_start in range(40):
+        for head_start in [0, 1, 2, 4, 8] * 8:
             token = await server.token(policies=["default"], ttl="1h")
+            assert await server.alive(token)
 
             async def revoke(token: str = token, head_start: int = head_start) -> None:
                 for _ in range(head_start):

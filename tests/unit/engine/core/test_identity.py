@@ -1,0 +1,186 @@
+"""Entities and groups: made by logins, carried by tokens."""
+
+import pytest
+
+from tests.support.running import Running, fresh, restarted
+from zvault.engine.api import Auth
+from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
+
+
+async def approle(server: Running, name: str = "r") -> dict[str, str]:
+    """A role and what logs in with it."""
+    if "approle/" not in (await server.read("sys/auth") or {}):
+        await server.write("sys/auth/approle", type="approle")
+    await server.write(f"auth/approle/role/{name}", token_policies=["p"])
+    role = await server.read(f"auth/approle/role/{name}/role-id")
+    secret = await server.write(f"auth/approle/role/{name}/secret-id", metadata='{"host":"h"}')
+    assert role is not None
+    assert secret is not None
+    assert secret.data is not None
+    return {"role_id": role["role_id"], "secret_id": secret.data["secret_id"]}
+
+
+async def login(server: Running, credentials: dict[str, str]) -> Auth:
+    response = await server.call_update("auth/approle/login", credentials, "")
+    assert response is not None
+    assert response.auth is not None
+    return response.auth
+
+
+async def test_the_first_login_makes_an_entity_and_later_ones_find_it() -> None:
+    async with fresh() as server:
+        credentials = await approle(server)
+        first = await login(server, credentials)
+        second = await login(server, credentials)
+        assert first.entity_id
+        assert first.entity_id == second.entity_id
+        again = await restarted(server)
+        third = await login(again, credentials)
+        assert third.entity_id == first.entity_id
+        found = await again.read(f"identity/entity/id/{first.entity_id}")
+        assert found is not None
+        (alias,) = found["aliases"]
+        assert alias["name"] == credentials["role_id"]
+        assert alias["mount_path"] == "auth/approle/"
+        assert alias["metadata"] == {"host": "h", "role_name": "r"}
+        await again.core.seal()
+
+
+async def test_a_login_has_its_display_name_policies_and_metadata() -> None:
+    async with fresh() as server:
+        auth = await login(server, await approle(server))
+        found = await server.read("auth/token/lookup-self", auth.client_token)
+        assert found is not None
+        assert found["display_name"] == "approle"
+        assert found["policies"] == ["default", "p"]
+        assert found["meta"] == {"host": "h", "role_name": "r"}
+        assert found["orphan"] is True
+        assert found["path"] == "auth/approle/login"
+
+
+async def test_policies_of_entity_and_groups_count_for_tokens_that_are_out_already() -> None:
+    async with fresh() as server:
+        await server.write("sys/mounts/kv", type="kv")
+        for name in ("own", "group", "outer"):
+            await server.write(f"kv/{name}", v=1)
+            await server.policy(name, f'path "kv/{name}" {{ capabilities = ["read"] }}')
+        auth = await login(server, await approle(server))
+        entity, token = auth.entity_id, auth.client_token
+        for name in ("own", "group", "outer"):
+            with pytest.raises(PermissionDeniedError):
+                await server.read(f"kv/{name}", token)
+        await server.write(f"identity/entity/id/{entity}", policies=["own"])
+        assert await server.read("kv/own", token) == {"v": 1}
+        made = await server.write(
+            "identity/group", name="g", policies=["group"], member_entity_ids=[entity]
+        )
+        assert made is not None
+        assert made.data is not None
+        assert await server.read("kv/group", token) == {"v": 1}
+        await server.write(
+            "identity/group", name="o", policies=["outer"], member_group_ids=[made.data["id"]]
+        )
+        assert await server.read("kv/outer", token) == {"v": 1}
+        found = await server.read("auth/token/lookup-self", token)
+        assert found is not None
+        assert found["identity_policies"] == ["group", "outer", "own"]
+        await server.delete("identity/group/name/o")
+        with pytest.raises(PermissionDeniedError):
+            await server.read("kv/outer", token)
+        await server.write("identity/group/name/g", member_entity_ids=[])
+        with pytest.raises(PermissionDeniedError):
+            await server.read("kv/group", token)
+
+
+async def test_a_disabled_entity_is_let_in_nowhere_until_it_is_enabled_again() -> None:
+    async with fresh() as server:
+        credentials = await approle(server)
+        auth = await login(server, credentials)
+        await server.write(f"identity/entity/id/{auth.entity_id}", disabled=True)
+        assert not await server.alive(auth.client_token)
+        with pytest.raises(PermissionDeniedError):
+            await login(server, credentials)
+        await server.write(f"identity/entity/id/{auth.entity_id}", disabled=False)
+        assert await server.alive(auth.client_token)
+
+
+async def test_a_token_whose_entity_is_gone_is_denied() -> None:
+    async with fresh() as server:
+        auth = await login(server, await approle(server))
+        await server.delete(f"identity/entity/id/{auth.entity_id}")
+        assert not await server.alive(auth.client_token)
+
+
+async def test_templates_in_policies_follow_the_entity() -> None:
+    async with fresh() as server:
+        await server.write("sys/mounts/kv", type="kv")
+        one, two = await approle(server, "one"), await approle(server, "two")
+        await server.policy("p", 'path "kv/{{identity.entity.id}}/*" { capabilities = ["create"] }')
+        first, second = await login(server, one), await login(server, two)
+        await server.write(f"kv/{first.entity_id}/x", first.client_token, v=1)
+        with pytest.raises(PermissionDeniedError):
+            await server.write(f"kv/{first.entity_id}/y", second.client_token, v=1)
+        await server.policy(
+            "p", 'path "kv/{{identity.entity.metadata.team}}/*" { capabilities = ["create"] }'
+        )
+        with pytest.raises(PermissionDeniedError):
+            await server.write("kv/red/x", first.client_token, v=1)
+        await server.write(f"identity/entity/id/{first.entity_id}", metadata={"team": "red"})
+        await server.write("kv/red/x", first.client_token, v=1)
+        await server.write(f"identity/entity/id/{first.entity_id}", metadata={"team": "*"})
+        with pytest.raises(PermissionDeniedError):
+            await server.write("kv/blue/x", first.client_token, v=1)
+
+
+async def test_children_of_a_login_carry_its_entity() -> None:
+    async with fresh() as server:
+        await server.policy("p", 'path "auth/token/create" { capabilities = ["update"] }')
+        auth = await login(server, await approle(server))
+        child = await server.token(auth.client_token)
+        found = await server.read("auth/token/lookup-self", child)
+        assert found is not None
+        assert found["entity_id"] == auth.entity_id
+
+
+async def test_entities_are_listed_found_and_named_once() -> None:
+    async with fresh() as server:
+        made = await server.write("identity/entity", name="Bob", policies=["a"])
+        assert made is not None
+        assert made.data is not None
+        number = made.data["id"]
+        assert await server.list("identity/entity/id/") == [number]
+        assert await server.list("identity/entity/name/") == ["Bob"]
+        for path in (f"identity/entity/id/{number}", "identity/entity/name/bob"):
+            found = await server.read(path)
+            assert found is not None
+            assert found["name"] == "Bob"
+        assert await server.write("identity/entity", name="Bob", policies=["b"]) is None
+        other = await server.write("identity/entity", name="Eve")
+        assert other is not None
+        assert other.data is not None
+        with pytest.raises(InvalidRequestError, match="already in use"):
+            await server.write(f"identity/entity/id/{other.data['id']}", name="Bob")
+        with pytest.raises(InvalidRequestError, match="cannot contain root"):
+            await server.write("identity/entity", name="x", policies=["root"])
+        found = await server.write("identity/lookup/entity", name="Eve")
+        assert found is not None
+        await server.delete("identity/entity/name/Eve")
+        assert await server.list("identity/entity/name/") == ["Bob"]
+
+
+async def test_no_group_is_in_itself() -> None:
+    async with fresh() as server:
+        ids = []
+        for name in "abc":
+            made = await server.write("identity/group", name=name)
+            assert made is not None
+            assert made.data is not None
+            ids.append(made.data["id"])
+        await server.write("identity/group/name/a", member_group_ids=[ids[1]])
+        await server.write("identity/group/name/b", member_group_ids=[ids[2]])
+        for path, member in (("c", ids[0]), ("a", ids[0]), ("b", ids[0])):
+            with pytest.raises(InvalidRequestError, match="cyclic relationship"):
+                await server.write(f"identity/group/name/{path}", member_group_ids=[member])
+        found = await server.read("identity/group/name/a")
+        assert found is not None
+        assert found["member_group_ids"] == [ids[1]]

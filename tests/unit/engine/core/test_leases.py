@@ -1,0 +1,92 @@
+"""``sys/leases``: looked up, listed, revoked by id and by prefix."""
+
+import pytest
+
+from tests.support.running import fresh
+from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
+from zvault.records.leases import LeaseEntry, encode_lease
+from zvault.storage.api import Put
+
+
+async def test_leases_are_listed_looked_up_and_revoked() -> None:
+    async with fresh() as server:
+        token = await server.token(policies=["default"], ttl="1h")
+        assert await server.list("sys/leases/lookup/") == ["auth/"]
+        (name,) = await server.list("sys/leases/lookup/auth/token/create/")
+        lease_id = f"auth/token/create/{name}"
+        found = await server.write("sys/leases/lookup", lease_id=lease_id)
+        assert found is not None
+        assert found.data is not None
+        assert (found.data["id"], found.data["ttl"], found.data["renewable"]) == (
+            lease_id,
+            3600,
+            True,
+        )
+        with pytest.raises(InvalidRequestError, match="tokens cannot be renewed through"):
+            await server.write("sys/leases/renew", lease_id=lease_id)
+        await server.write("sys/leases/revoke", lease_id=lease_id)
+        assert not await server.alive(token)
+        assert await server.list("sys/leases/lookup/auth/") == []
+
+
+async def test_unknown_leases() -> None:
+    async with fresh() as server:
+        with pytest.raises(InvalidRequestError, match="invalid lease"):
+            await server.write("sys/leases/lookup", lease_id="nope")
+        with pytest.raises(InvalidRequestError, match="lease not found"):
+            await server.write("sys/leases/renew", lease_id="nope")
+        assert await server.write("sys/leases/revoke", lease_id="nope") is None
+        assert await server.write("sys/revoke-prefix/nope") is None
+        with pytest.raises(InvalidRequestError, match="relative paths"):
+            await server.write("sys/leases/lookup", lease_id="../../token/id/x")
+
+
+async def test_a_prefix_takes_all_below_it_and_nothing_beside_it() -> None:
+    async with fresh() as server:
+        inside = [await server.token(policies=["default"]) for _ in range(3)]
+        beside = await server.token(path="create-orphan", policies=["default"])
+        await server.write("sys/leases/revoke-prefix/auth/token/create")
+        assert not any([await server.alive(token) for token in inside])
+        assert await server.alive(beside)
+        with pytest.raises(PermissionDeniedError):
+            await server.write("sys/leases/revoke-prefix/auth", beside)
+
+
+async def test_leases_of_engines_that_do_not_run_here_are_kept_and_named() -> None:
+    async with fresh() as server:
+        lease = LeaseEntry(
+            lease_id="db/creds/r/abc",
+            client_token="hvs.x",
+            path="db/creds/r",
+            secret={"lease": 1, "renewable": True},
+            issue_time_ns=server.clock.now_ns(),
+            expire_time_ns=server.clock.now_ns() + 10**9,
+        )
+        key = f"sys/expire/id/{lease.lease_id}"
+        await server.open.barrier.apply([Put(key, encode_lease(lease))])
+        await server.open.leases.load()
+        await server.tick(5)
+        assert await server.core.storage.get(key) is not None
+        assert lease.lease_id in server.open.leases.unreadable
+        with pytest.raises(InvalidRequestError, match="cannot revoke it"):
+            await server.write("sys/leases/revoke", lease_id=lease.lease_id)
+
+
+async def test_a_lease_that_could_not_be_ended_is_tried_again() -> None:
+    async with fresh() as server:
+        token = await server.token(policies=["default"], ttl="1h")
+        storage = server.core.storage
+        apply = storage.apply
+
+        async def broken(operations: object) -> None:
+            from zvault.storage.errors import DiskFullError
+
+            raise DiskFullError("no space left", provider="test", store="memory", key="k")
+
+        storage.apply = broken  # type: ignore[method-assign]
+        assert await server.tick(3601) == 1
+        assert await server.tick(1) == 0
+        storage.apply = apply  # type: ignore[method-assign]
+        assert not await server.alive(token)
+        assert await server.tick(10) == 1
+        assert await server.list("sys/leases/lookup/") == []
