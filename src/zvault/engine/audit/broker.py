@@ -54,9 +54,7 @@ class _Open:
 
     __slots__ = ("drafts", "is_written", "sinks")
 
-    def __init__(
-        self, sinks: tuple[AuditSink, ...], drafts: tuple[Draft, ...], is_written: bool
-    ) -> None:
+    def __init__(self, sinks: tuple[AuditSink, ...], drafts: list[Draft], is_written: bool) -> None:
         self.sinks = sinks
         self.drafts = drafts
         self.is_written = is_written
@@ -134,7 +132,7 @@ class AuditBroker:
         if not sinks:
             return
         started, now_ns = self._now(), self._now_ns()
-        drafts = tuple(sink.writer.request(now_ns, request, view, error) for sink in sinks)
+        drafts = [sink.writer.request(now_ns, request, view, error) for sink in sinks]
         is_written = bool(error) or not _changes_nothing(request)
         request.audit = _Open(sinks, drafts, is_written)
         if is_written:

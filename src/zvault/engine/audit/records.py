@@ -36,6 +36,7 @@ from zvault.records.mounts import MountEntry
 CACHED_SECTIONS = 4096
 _WRITES = (Operation.CREATE, Operation.UPDATE, Operation.PATCH)
 _NO_MOUNT = MountPart(b"", b"", b"", b"")
+_OPERATIONS = {op: b'"operation":"%b",' % op.value.encode() for op in Operation}
 _NAMESPACE = b'"namespace":{"id":"root"},"path":'
 
 
@@ -72,7 +73,7 @@ class RecordWriter:
         self._callers: dict[tuple[Any, ...], Caller] = {}
         self._mounts: dict[int, tuple[MountEntry, MountPart]] = {}
         self._second = -1
-        self._second_text = ""
+        self._second_text = b""
 
     def probe(self, now_ns: int, request_id: str) -> bytes:
         """The line that enabling a device writes first."""
@@ -112,61 +113,57 @@ class RecordWriter:
     def _line(
         self, now_ns: int, kind: bytes, auth: bytes, request: bytes, response: bytes, error: str
     ) -> bytes:
-        return b'%b%b","type":"%b","auth":%b,"request":%b%b%b}\n' % (
+        parts = [
             self._prefix,
-            self._time(now_ns).encode(),
+            self._time(now_ns),
+            b'Z","type":"',
             kind,
+            b'","auth":',
             auth,
+            b',"request":',
             request,
-            b',"response":' + response if response else b"",
-            b',"error":' + orjson.dumps(error) if error else b"",
-        )
+        ]
+        if response:
+            parts += (b',"response":', response)
+        if error:
+            parts += (b',"error":', orjson.dumps(error))
+        parts.append(b"}\n")
+        return b"".join(parts)
 
-    def _time(self, now_ns: int) -> str:
-        second, fraction = divmod(now_ns, SECOND_NS)
+    def _time(self, now_ns: int) -> bytes:
+        """Go's RFC3339Nano in UTC without the Z; the seconds are formatted once a second."""
+        second = now_ns // SECOND_NS
         if second != self._second:
-            self._second_text = format_time(second * SECOND_NS)[:-1]
+            self._second_text = format_time(second * SECOND_NS)[:-1].encode()
             self._second = second
+        fraction = now_ns - second * SECOND_NS
         if not fraction:
-            return self._second_text + "Z"
-        return f"{self._second_text}.{fraction:09d}".rstrip("0") + "Z"
+            return self._second_text
+        return (b"%b.%09d" % (self._second_text, fraction)).rstrip(b"0")
 
     def _draft(self, request: Request, view: AuthView) -> Draft:
         caller = self._caller(request, view)
         mount = self._mount(request.mount) if request.mount is not None else _NO_MOUNT
-        before = b'{"id":"%b",%b"operation":"%b",%b' % (
-            request.id.encode(),
-            caller.client,
-            request.operation.value.encode(),
-            mount.before,
-        )
-        after = b"%b%b%b%b%b" % (
-            mount.after,
-            caller.ids,
-            _NAMESPACE,
-            orjson.dumps(request.path),
-            self._request_rest(request),
-        )
-        return Draft(caller, mount, before, after)
-
-    def _request_rest(self, request: Request) -> bytes:
-        rest = b""
+        start = b'{"id":"' + request.id.encode() + b'",'
+        before = start + caller.client + _OPERATIONS[request.operation] + mount.before
+        parts = [mount.after, caller.ids, _NAMESPACE, orjson.dumps(request.path)]
         if request.data:
-            mount = request.mount
-            plain = mount.config.audit_non_hmac_request_keys if mount is not None else ()
+            entry = request.mount
+            plain = entry.config.audit_non_hmac_request_keys if entry is not None else ()
             shown = self._hasher.tree(request.data, numbers=True, plain_keys=plain)
-            rest = b',"data":' + encode(shown)
+            parts += (b',"data":', encode(shown))
         if request.remote_address:
-            rest += b',"remote_address":' + orjson.dumps(request.remote_address)
+            parts += (b',"remote_address":', orjson.dumps(request.remote_address))
         if request.remote_port:
-            rest += b',"remote_port":%d' % request.remote_port
+            parts.append(b',"remote_port":%d' % request.remote_port)
         if request.wrap_ttl_seconds:
-            rest += b',"wrap_ttl":%d' % request.wrap_ttl_seconds
+            parts.append(b',"wrap_ttl":%d' % request.wrap_ttl_seconds)
         if self._headers:
-            shown = self._headers.shown(request.headers, self._hasher)
-            if shown:
-                rest += b',"headers":' + orjson.dumps(shown)
-        return rest + b"}"
+            named = self._headers.shown(request.headers, self._hasher)
+            if named:
+                parts += (b',"headers":', orjson.dumps(named))
+        parts.append(b"}")
+        return Draft(caller, mount, before, b"".join(parts))
 
     def _caller(self, request: Request, view: AuthView) -> Caller:
         token = request.token
