@@ -26,7 +26,6 @@ from zvault.engine.errors import (
 from zvault.engine.login import LoginService
 from zvault.engine.metrics import Metrics
 from zvault.engine.mounted import Mounted, prefix_of
-from zvault.engine.policy.acl import Decision
 from zvault.engine.router import Router
 from zvault.engine.sessions import Session, Sessions
 from zvault.engine.token_service import USED_UP, TokenService
@@ -62,7 +61,6 @@ class Pipeline:
         self._metrics = metrics
         self._request_time = metrics.summary(_REQUEST)
         self._login_time = metrics.summary(_LOGIN)
-        self._views: dict[Decision, AuthView] = {}
 
     async def handle(self, request: Request) -> Response | None:
         """Serve one request; None means "nothing" (204 or 404). Raises EngineError."""
@@ -130,7 +128,7 @@ class Pipeline:
             raise await self._refuse(request, permission_denied())
         request.is_root = acl.is_root
         request.has_sudo = decision.sudo
-        view = self._views.get(decision) or self._remember(decision)
+        view = decision.view
         if mounted is None:
             missing = NotFoundInEngineError(
                 f'no handler for route "{request.path}". route entry not found.'
@@ -198,12 +196,6 @@ class Pipeline:
         await self._audit.log_request(request, REFUSED, _DENIED_TEXT)
         await self._audit.log_response(request, None, REFUSED, _audit_text(error))
         return error
-
-    def _remember(self, decision: Decision) -> AuthView:
-        if len(self._views) > 1024:
-            self._views.clear()
-        view = self._views[decision] = AuthView(True, decision.policies)
-        return view
 
 
 async def _tell_create_from_update(request: Request, mounted: Mounted) -> None:

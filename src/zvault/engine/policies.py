@@ -78,6 +78,8 @@ class PolicyStore:
         return name in (builtin.ROOT, *builtin.INTERNAL) or await self._entry(name) is not None
 
     async def _entry(self, name: str) -> PolicyEntry | None:
+        if ".." in name:
+            return None
         content = await self._view.get(name)
         if content is None:
             return None

@@ -66,6 +66,15 @@ def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
+def _is_text(token: str) -> bool:
+    """No half of a surrogate pair, which a hostile client can send and nothing can hash."""
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Sessions:
     """The cache and the way past it."""
 
@@ -112,7 +121,7 @@ class Sessions:
         if is_batch(token):
             return await self._load_batch(token)
         inner = self._store.inner_id(token)
-        if inner is None:
+        if inner is None or not _is_text(inner):
             return None
         async with self._locks.hold(inner):
             session = await self.read(inner)

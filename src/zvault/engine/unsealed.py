@@ -51,8 +51,9 @@ from zvault.records.tokens import TokenEntry
 from zvault.storage.api import Put
 
 TICK_SECONDS = 1.0
-COUNT_SECONDS = 300.0
-"""How often the number of encryptions is written down, as in Vault."""
+KEY_SECONDS = 300.0
+"""How often the data key's use is written down and judged, as in Vault."""
+RETRY_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Unsealed:
         self.inside = 0
         self._left: asyncio.Event | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._loading: asyncio.Task[None] | None = None
         self._undo: list[Callable[[], object]] = []
         self.locks = KeyLocks()
         self.audit = AuditBroker(clock, metrics, self._audit_failed)
@@ -124,10 +126,8 @@ class Unsealed:
                     raise PostUnsealError(name, error.message) from error
                 raise
         self.mounts.before_unmount = self._before_unmount
-        self._tasks = [
-            asyncio.create_task(self._load_leases()),
-            asyncio.create_task(self._housekeeping()),
-        ]
+        self._loading = asyncio.create_task(self._load_leases())
+        self._tasks = [self._loading, asyncio.create_task(self._housekeeping())]
 
     async def _load_cluster(self) -> None:
         content = await self.barrier.get(CLUSTER_KEY)
@@ -291,30 +291,46 @@ class Unsealed:
         _log.error("audit device %s: %s", path, error)
 
     async def _load_leases(self) -> None:
-        try:
-            report = await self.leases.load()
+        """Schedule every stored lease; storage that fails is asked again."""
+        while True:
+            try:
+                report = await self.leases.load()
+            except ZvaultError as error:
+                _log.error("loading the leases failed and is tried again: %s", error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             _log.info("%d leases loaded, %d unreadable", report.leases, len(report.unreadable))
-        except ZvaultError as error:
-            _log.error("loading the leases stopped: %s", error.message)
+            return
 
     async def _housekeeping(self) -> None:
-        """Expire what is due; now and then write down how often the key was used."""
-        counted_at = self.clock.monotonic()
+        """Expire what is due; now and then look after the data key."""
+        looked_at = self.clock.monotonic()
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._tasks = [task for task in self._tasks if not task.done()]
             try:
                 await self.expiration.tick()
-                if self.clock.monotonic() - counted_at >= COUNT_SECONDS:
-                    counted_at = self.clock.monotonic()
-                    await self.barrier.persist_encryption_count()
+                if self.clock.monotonic() - looked_at >= KEY_SECONDS:
+                    looked_at = self.clock.monotonic()
+                    await self.look_after_key()
             except ZvaultError as error:
                 _log.error("housekeeping failed and goes on: %s", error.message)
+            except Exception:
+                _log.exception("housekeeping failed and goes on")
+
+    async def look_after_key(self) -> None:
+        """Write down how often the data key was used; add a new one when it is due."""
+        used = self.barrier.unpersisted_encryptions
+        if self.barrier.keyring.rotation_due(self.clock.now_ns(), used):
+            term = await self.barrier.rotate()
+            _log.info("the data key was due: term %d is in use", term)
+        else:
+            await self.barrier.persist_encryption_count()
 
     async def settled(self) -> None:
         """Wait until the leases are loaded (tests, and operators that want a quiet server)."""
-        if self._tasks:
-            await asyncio.shield(self._tasks[0])
+        if self._loading is not None:
+            await asyncio.shield(self._loading)
 
     def leave(self) -> None:
         """One request is done."""

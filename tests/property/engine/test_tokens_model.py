@@ -165,7 +165,7 @@ async def run(steps: list[tuple[str, int, int, bool]]) -> None:
         await server.core.seal()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(operations, min_size=20, max_size=60))
 def test_tokens_live_and_die_as_the_model_says(steps: list[tuple[str, int, int, bool]]) -> None:
     asyncio.run(run(steps))

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from zvault.engine.api import Operation
+from zvault.engine.audit.auth_view import REFUSED, AuthView
 from zvault.engine.policy.model import CAPABILITY_NAMES, Capability, Policy, Rule, merge
 
 _MEMO_LIMIT = 4096
+_MEMO_PATH_LENGTH = 512
 _OPERATION_BITS = {
     Operation.CREATE: Capability.CREATE.value,
     Operation.READ: Capability.READ.value,
@@ -28,17 +30,18 @@ _SUDO = Capability.SUDO.value
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to one question, and the policies that gave it."""
+    """The answer to one question, and for the record the policies that gave it."""
 
     allowed: bool
     sudo: bool = False
     """The token holds sudo on the path."""
-    policies: tuple[str, ...] = ()
+    view: AuthView = REFUSED
+    """The same for the audit record, made once."""
 
 
 _DENIED = Decision(allowed=False)
-_ROOT = Decision(allowed=True, sudo=True, policies=("root",))
-_HELP = Decision(allowed=True)
+_ROOT = Decision(allowed=True, sudo=True, view=AuthView(True, ("root",)))
+_HELP = Decision(allowed=True, view=AuthView(True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ class Acl:
             found = self._decide_path(operation, path)
             if len(self._memo) >= _MEMO_LIMIT:
                 self._memo.clear()
-            self._memo[key] = found
+            if len(path) <= _MEMO_PATH_LENGTH:
+                self._memo[key] = found
         decision, conditional = found
         if conditional is None:
             return decision
@@ -141,7 +145,8 @@ class Acl:
         if rule is None or rule.denies or not rule.capabilities & bit:
             return _DENIED, None
         names = tuple(sorted({name for name, own in self._origins[rule.path] if own & bit}))
-        decision = Decision(allowed=True, sudo=bool(rule.capabilities & _SUDO), policies=names)
+        sudo = bool(rule.capabilities & _SUDO)
+        decision = Decision(allowed=True, sudo=sudo, view=AuthView(True, names))
         return decision, rule if rule.is_conditional else None
 
     def rule_for(self, path: str, *, is_list: bool = False) -> Rule | None:

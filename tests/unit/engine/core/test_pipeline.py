@@ -22,7 +22,16 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 async def test_no_token_and_an_unknown_token_are_denied_alike() -> None:
     async with fresh() as server:
-        for token in ("", "nope", "hvs." + "x" * 24, "hvs.CAES" + "A" * 90, "hvb.AAAA", "s.old"):
+        for token in (
+            "",
+            "nope",
+            "hvs." + "x" * 24,
+            "hvs.CAES" + "A" * 90,
+            "hvb.AAAA",
+            "s.old",
+            "\ud800",
+            "é.ü",
+        ):
             with pytest.raises(PermissionDeniedError) as caught:
                 await server.read("sys/mounts", token)
             assert caught.value.messages == ["permission denied"]

@@ -1,6 +1,7 @@
 """Init, unseal, seal and what is said about it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -222,6 +223,23 @@ async def test_the_count_of_encryptions_survives_a_seal() -> None:
         assert before is not None
         assert after is not None
         assert after["encryptions"] >= before["encryptions"] > 5
+
+
+async def test_a_data_key_that_is_due_is_followed_by_another() -> None:
+    async with fresh() as server:
+        await server.token(policies=["default"])
+        await server.open.look_after_key()
+        assert server.open.barrier.keyring.active.term == 1
+        assert server.open.barrier.keyring.active.encryptions > 0
+        keyring = server.open.barrier.keyring
+        limit = replace(keyring.active, encryptions=keyring.rotation.max_operations + 1)
+        server.open.barrier._keyring = replace(keyring, keys=(limit,))
+        await server.open.look_after_key()
+        assert server.open.barrier.keyring.active.term == 2
+        token = await server.token(policies=["default"])
+        await server.core.seal()
+        await server.unseal()
+        assert await server.alive(token)
 
 
 async def test_the_gauge_says_whether_it_is_unsealed() -> None:

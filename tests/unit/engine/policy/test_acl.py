@@ -105,7 +105,7 @@ def test_a_deny_of_another_text_only_counts_where_it_is_chosen() -> None:
 
 def test_the_deciding_policies_are_named() -> None:
     subject = Acl([Policy("one", (Rule("a", READ),)), Policy("two", (Rule("a", UPDATE),))])
-    assert subject.decide(Operation.READ, "a", {}).policies == ("one",)
+    assert subject.decide(Operation.READ, "a", {}).view.granting_policies == ("one",)
 
 
 def test_sudo_is_seen_on_the_chosen_rule() -> None:

@@ -73,6 +73,11 @@ class TokenCreation:
         entity_id = await self._entity(wish, role) or plan.entity_id
         warnings: list[str] = []
         ttl_ns = self._ttl(plan, parent, warnings)
+        if wish.id:
+            warnings.append(_WEAK_ID)
+        for name in plan.policies:
+            if not await self._services.policies.exists(name):
+                warnings.append(f'Policy "{name}" does not exist')
         path = request.path + (f"/{plan.path_suffix}" if plan.path_suffix else "")
         auth = self._auth(plan, ttl_ns, entity_id)
         await self._services.tokens.issue(
@@ -95,11 +100,6 @@ class TokenCreation:
                 bound_cidrs=plan.bound_cidrs,
             ),
         )
-        if wish.id:
-            warnings.append(_WEAK_ID)
-        for name in plan.policies:
-            if not await self._services.policies.exists(name):
-                warnings.append(f'Policy "{name}" does not exist')
         return Response(auth=auth, warnings=warnings)
 
     async def _role(self, name: str) -> TokenRole | None:
