@@ -16,15 +16,18 @@ def keep_s3_credentials(
 ) -> None:
     """Write the file unless it is there; say so. Nothing to write is no error here.
 
+    Called when the plan has nothing in its way, so what was written has opened the bucket.
     Raises S3OptionsError when only half of a pair is set, OSError.
     """
-    from zvault.storage.s3_options import credentials_from_environment
+    from zvault.storage.s3_options import credentials_from_environment, credentials_from_file
 
     path = site.s3.credentials_file
-    if path.exists():
-        return
     found = credentials_from_environment(environment, site.s3.provider)
     if found is None:
+        return
+    if path.exists():
+        if credentials_from_file(path) != found:
+            say(f"{site.relative(path)} counts, not the S3 credentials of the environment")
         return
     lines = [
         f"aws_access_key_id = {found.access_key_id}",

@@ -231,8 +231,6 @@ def _run(
 ) -> None:
     say = stopwatch()
     with operator_of(site, bring, say, copy_progress(say)) as operator:
-        if to == stages.LAST:
-            keep_s3_credentials(site, os.environ, say)
         proposal = asyncio.run(_propose(operator, to, options))
         _require_no_refusal(proposal)
         for line in _plan_lines(proposal):
@@ -241,6 +239,8 @@ def _run(
             raise NotConfirmedError(
                 "nothing was changed", hint=f"read the plan, then: --plan {proposal.id}"
             )
+        if to == stages.LAST:
+            keep_s3_credentials(site, os.environ, say)
         ended = asyncio.run(operator.migrate(proposal, proposal.id if yes else confirmed))
     _print_ended(ended, as_json, "done")
 

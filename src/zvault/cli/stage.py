@@ -31,7 +31,7 @@ from zvault.cli.site_options import (
 from zvault.ops.migration.journal import read_journal
 from zvault.ops.migration.ledger import open_run
 from zvault.ops.migration.model import Options
-from zvault.ops.migration.operate import Operator
+from zvault.ops.migration.operate import Operator, Proposal
 from zvault.ops.migration.smoke import Smoke
 from zvault.ops.migration.stand import Stand, Stood
 from zvault.ops.stages.model import FIRST, LAST
@@ -73,9 +73,11 @@ def up(
         bring = brought(shares_file, prompt_shares, token_file)
         say = stopwatch()
         with operator_of(place, bring, say, copy_progress(say)) as operator:
-            if stage == LAST:
-                keep_s3_credentials(place, os.environ, say)
-            asyncio.run(_reach(operator, stage, Options(take_backup=backup)))
+            proposal = asyncio.run(_next(operator, stage, Options(take_backup=backup)))
+            if proposal is not None:
+                if stage == LAST and not proposal.refusals:
+                    keep_s3_credentials(place, os.environ, say)
+                asyncio.run(operator.migrate(proposal, proposal.id))
             stood = asyncio.run(_stand(operator).up(stage))
         emit(
             {
@@ -180,14 +182,15 @@ def smoke(
             )
 
 
-async def _reach(operator: Operator, stage: int, options: Options) -> None:
+async def _next(operator: Operator, stage: int, options: Options) -> Proposal | None:
+    """The migration to that stage, when the one below it is active."""
     state = await operator.ports.state.read()
     if state is None or state.stage != stage - 1 or stage == FIRST:
-        return
+        return None
     proposal = await operator.propose(stage, options)
     for number, text in enumerate(proposal.sentences, 1):
         progress(f"{number:3}. {text}")
-    await operator.migrate(proposal, proposal.id)
+    return proposal
 
 
 def _stand(operator: Operator) -> Stand:

@@ -158,9 +158,14 @@ def test_credentials_of_the_environment_are_kept_in_a_private_file(tmp_path: Pat
 def test_a_credentials_file_that_is_there_stays(tmp_path: Path) -> None:
     site = site_of(tmp_path)
     site.s3.credentials_file.parent.mkdir(parents=True)
-    site.s3.credentials_file.write_text("kept")
-    keep_s3_credentials(site, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, print)
-    assert site.s3.credentials_file.read_text() == "kept"
+    text = "aws_access_key_id = kept\naws_secret_access_key = kept\n"
+    site.s3.credentials_file.write_text(text)
+    site.s3.credentials_file.chmod(0o600)
+    said: list[str] = []
+    environment = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    keep_s3_credentials(site, environment, said.append)
+    assert site.s3.credentials_file.read_text() == text
+    assert "counts, not the S3 credentials of the environment" in said[0]
 
 
 def test_half_a_pair_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
