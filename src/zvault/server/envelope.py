@@ -34,7 +34,14 @@ _REPEATED = {
     "sys/wrapping/wrap",
     "sys/config/auditing/request-headers",
 }
-_REPEATED_BELOW = ("sys/audit-hash/", "sys/policy/", "sys/config/auditing/request-headers/")
+_REPEATED_BELOW = (
+    "sys/audit/",
+    "sys/audit-hash/",
+    "sys/auth/",
+    "sys/config/auditing/request-headers/",
+    "sys/mounts/",
+    "sys/policy/",
+)
 
 
 def answer_for(
