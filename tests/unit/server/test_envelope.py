@@ -88,7 +88,7 @@ def test_a_deleted_version_is_404_with_the_whole_envelope() -> None:
         ("sys/audit", True),
         ("sys/audit-hash/file", True),
         ("sys/key-status", True),
-        ("sys/mounts/kv/tune", False),
+        ("sys/mounts/kv/tune", True),
         ("kv/sys/mounts", False),
     ],
 )
