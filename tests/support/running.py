@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.golden import Golden, unpack
+from tests.support.golden_storage import FILE_STORES, in_memory
 from zvault.base.clock import ManualClock
 from zvault.base.gotime import parse_time
 from zvault.engine.api import Operation, Request, Response
@@ -63,6 +64,11 @@ class Running:
     async def read(self, path: str, token: str | None = None) -> dict[str, Any] | None:
         """The data of a read."""
         response = await self.call(Operation.READ, path, token=token)
+        return None if response is None else response.data
+
+    async def call_read_version(self, path: str, version: int) -> dict[str, Any] | None:
+        """One version of a KV v2 secret."""
+        response = await self.call(Operation.READ, path, {"version": str(version)})
         return None if response is None else response.data
 
     async def write(self, path: str, token: str | None = None, **data: Any) -> Response | None:
@@ -161,14 +167,18 @@ async def fresh(
 
 @asynccontextmanager
 async def golden(name: str, directory: Path) -> AsyncIterator[tuple[Running, Golden]]:
-    """A golden file store served by the engine, on the day after it was written."""
-    store = unpack(name, directory)
+    """A golden store served by the engine, on the day after it was written.
+
+    File stores are served from their files, the others (objects, a snapshot) from memory.
+    """
+    storage: Storage
+    if name in FILE_STORES:
+        store = unpack(name, directory)
+        storage = FileStorage.open(store.data)
+    else:
+        store, storage = await in_memory(name, directory)
     clock = ManualClock(parse_time(GOLDEN_NOW))
-    core = Core(
-        FileStorage.open(store.data),
-        CoreSettings(max_lease_ttl_ns=GOLDEN_MAX_TTL_NS),
-        clock=clock,
-    )
+    core = Core(storage, CoreSettings(max_lease_ttl_ns=GOLDEN_MAX_TTL_NS), clock=clock)
     await core.start()
     shares = store.expected["shares"][: store.expected["threshold"]]
     keys = [base64.b64decode(share) for share in shares]

@@ -11,7 +11,7 @@ from zvault.engine.api import Operation
 from zvault.engine.errors import EngineError
 from zvault.records import gojson
 
-STORES = ["vault-file", "openbao-file", "vault-rotated-rekeyed"]
+STORES = ["vault-file", "openbao-file", "vault-rotated-rekeyed", "vault-s3", "openbao-raft"]
 
 
 def plain(value: Any) -> Any:
@@ -102,7 +102,13 @@ async def test_policies_and_mounts_are_as_the_server_listed_them(name: str, tmp_
                 "policy": text,
             }
         for path in ("mounts", "auth"):
-            assert await server.read(f"sys/{path}") == store.expected[path]
+            shown, expected = await server.read(f"sys/{path}"), store.expected[path]
+            assert shown is not None
+            if name == "openbao-raft":
+                # OpenBao 2.7 does not store which version of itself ran a mount; ours does now.
+                for mount in (*shown.values(), *expected.values()):
+                    del mount["running_plugin_version"]
+            assert shown == expected
         status = await server.read("sys/key-status")
         assert status is not None
         assert status["term"] == store.expected["key_status"]["term"]
