@@ -41,7 +41,7 @@ def main() -> int:
         run.outcome.broken.append("interrupted")
     outcome = run.outcome
     screen.table(TABLE_HEAD, steps_table(outcome))
-    files = write_report(outcome, ROOT)
+    files = write_report(run)
     broken = outcome.broken_promises()
     names = ", ".join(path.name for path in files)
     screen.verdict(broken, f"{len(outcome.operations):,} operations. Report: {names}")
@@ -58,6 +58,7 @@ def _options() -> Options:
     parser.add_argument("--sabotage", choices=KINDS, default="", help="damage the store; must fail")
     parser.add_argument("--seed", default="", help="choose operations as an earlier run did")
     parser.add_argument("--work", type=Path, default=ROOT / ".demo", help="work directory")
+    parser.add_argument("--reports", type=Path, default=ROOT, help="where the reports go")
     told = parser.parse_args()
     return Options(
         told.work.absolute(),
@@ -68,6 +69,7 @@ def _options() -> Options:
         told.until,
         told.sabotage,
         told.seed,
+        told.reports.absolute(),
     )
 
 

@@ -3,6 +3,7 @@
 What lives here: the putting together and the taking apart. What never does: a step of the story.
 """
 
+import base64
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ from typing import Any
 from demo import seaweed
 from demo.bulk import Bulk, store_entries
 from demo.leaks.canaries import Canaries
-from demo.leaks.files import search_files
+from demo.leaks.files import search_bytes, search_files
 from demo.leaks.needles import Needle, all_needles
 from demo.leaks.processes import ProcessSampler
 from demo.load.client import Client
@@ -29,6 +30,7 @@ from demo.place import ARCHIVE, BUCKET, ROOT, Place, S3Target, prepare, write_pr
 from demo.proof.reader import Reader
 from demo.proof.world import originals
 from demo.report.outcome import LeakReport, Outcome
+from demo.report.page import page
 from demo.sabotage import Sabotage
 from demo.screen import Screen
 from demo.story import Story, final_store
@@ -38,6 +40,10 @@ from demo.witness import testify
 BAO = ROOT / ".servers" / "openbao-2.6.2" / "bin" / "bao"
 BIN = ROOT / ".venv" / "bin"
 _B2_REGION = "us-west-004"
+
+
+class LeakingReportError(Exception):
+    """The report itself would carry a secret."""
 
 
 class MissingProgramError(Exception):
@@ -56,6 +62,7 @@ class Options:
     until: str = ""
     sabotage: str = ""
     seed: str = ""
+    reports: Path = ROOT
 
 
 @dataclass
@@ -80,7 +87,7 @@ class Run:
 
     def _go(self, stack: ExitStack) -> None:
         canaries = Canaries(self.place.work / "canaries")
-        sampler = ProcessSampler([*self._needles(), *canaries.needles])
+        sampler = ProcessSampler([*self.needles(), *canaries.needles])
         sampler.start()
         stack.callback(sampler.stop)
         canaries.plant_files()
@@ -195,7 +202,7 @@ class Run:
 
     def _search(self, canaries: Canaries, sampler: ProcessSampler) -> None:
         """Look for every secret in everything that is left behind."""
-        needles = [*self._needles(), *canaries.needles]
+        needles = [*self.needles(), *canaries.needles]
         inputs = self.place.inputs()
         found = search_files(self.place.work, needles, inputs)
         leaks = [*found.leaks, *sampler.leaks]
@@ -217,9 +224,12 @@ class Run:
                 f"{sampler.processes} processes; the planted canaries were found"
             )
 
-    def _needles(self) -> list[Needle]:
+    def needles(self) -> list[Needle]:
+        """Every share, the root token, the password and the secret_ids known so far."""
         expected = self.expected
-        known = [(f"share {n}", _decoded(share)) for n, share in enumerate(expected["shares"], 1)]
+        known = [
+            (f"share {n}", base64.b64decode(share)) for n, share in enumerate(expected["shares"], 1)
+        ]
         known.append(("root token", expected["root_token"].encode()))
         known.append(("password", self.place.password_file.read_bytes()))
         for role, ids in expected["approle"].items():
@@ -324,20 +334,26 @@ def _offline_counts(looking: Looking, reader: Reader) -> dict[str, int]:
     }
 
 
-def _decoded(share: str) -> bytes:
-    import base64
+def write_report(run: Run) -> list[Path]:
+    """demo-report.json and demo-report.html; they are searched for secrets like the rest."""
+    folder, outcome = run.options.reports, run.outcome
+    files = [folder / "demo-report.json", folder / "demo-report.html"]
+    texts = _report_texts(outcome)
+    needles = run.needles()
+    leaks = [
+        str(leak)
+        for path, text in zip(files, texts, strict=True)
+        for leak in search_bytes(text.encode(), needles, path.name)
+    ]
+    if leaks:
+        raise LeakingReportError(f"the report is not written: {leaks[0]}")
+    for path, text in zip(files, texts, strict=True):
+        path.write_text(text)
+    return files
 
-    return base64.b64decode(share)
 
-
-def write_report(outcome: Outcome, folder: Path) -> list[Path]:
-    """demo-report.json and demo-report.html in ``folder``."""
-    from demo.report.page import page
-
-    json_file, html_file = folder / "demo-report.json", folder / "demo-report.html"
-    json_file.write_text(json.dumps(outcome.to_json(), indent=2, ensure_ascii=False) + "\n")
-    html_file.write_text(page(outcome))
-    return [json_file, html_file]
+def _report_texts(outcome: Outcome) -> list[str]:
+    return [json.dumps(outcome.to_json(), indent=2, ensure_ascii=False) + "\n", page(outcome)]
 
 
 def end_on_signal() -> None:

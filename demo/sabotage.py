@@ -4,6 +4,8 @@ What lives here: one object of the Stage 9 bucket dropped, altered or brought ba
 client of its own. What never does: product code.
 """
 
+import base64
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +71,6 @@ class Sabotage:
     @staticmethod
     def _object(path: Path) -> bytes:
         """An S3 object holds the bare value; a file wraps it in JSON."""
-        import base64
-        import json
-
         return base64.b64decode(json.loads(path.read_bytes())["Value"])
 
     def _bucket(self) -> S3Store:

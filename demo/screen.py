@@ -91,7 +91,7 @@ class Screen:
         if not broken:
             self._line(self._paint("Nothing lost, nothing failed.", "green") + f"  {files}")
             return
-        self._line(self._paint(f"{len(broken)} promises were broken:", "red"))
+        self._line(self._paint(_counted(len(broken)) + ":", "red"))
         for text in broken[:30]:
             self._line(self._paint(f"  ✗ {text}", "red"))
         self._line(files)
@@ -106,3 +106,7 @@ class Screen:
     def _line(self, text: str) -> None:
         self._out.write(text + "\n")
         self._out.flush()
+
+
+def _counted(broken: int) -> str:
+    return "One promise was broken" if broken == 1 else f"{broken} promises were broken"

@@ -26,6 +26,7 @@ class Step:
     started: float
     ended: float = 0.0
     cutover: bool = False
+    short: str = ""
     verdict: Verdict | None = None
     kills: list[Kill] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

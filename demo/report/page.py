@@ -6,6 +6,7 @@ from demo.report.outcome import TABLE_HEAD, Outcome, steps_table
 from demo.report.picture import draw, legend
 
 _MOST_TOLD = 12
+_NOUNS = {"secrets_kv1": "KV v1 secrets", "secrets_kv2": "KV v2 secrets"}
 _STYLE = """
 :root { --ink:#1c2430; --soft:#5b6675; --paper:#fbfbf9; --card:#fff; --line:#e3e5e8;
   --band:#f1f3f5; --good:#1a7f4b; --bad:#b3261e;
@@ -22,9 +23,10 @@ h1.good { color:var(--good) } h1.bad { color:var(--bad) }
 h2 { font-size:17px; margin:34px 0 10px }
 p.lead { color:var(--soft); margin:0 0 22px; max-width:85ch }
 ul.broken { color:var(--bad); padding-left:20px }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(118px,1fr)); gap:10px }
-.tile { background:var(--card); border:1px solid var(--line); border-radius:8px; padding:11px 14px }
-.tile b { display:block; font-size:21px; white-space:nowrap; font-weight:600; font-variant-numeric:tabular-nums }
+.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(115px,1fr)); gap:10px }
+.tile { background:var(--card); border:1px solid var(--line); border-radius:8px; padding:11px 12px }
+.tile b { display:block; font-size:20px; font-weight:600; white-space:nowrap;
+  font-variant-numeric:tabular-nums }
 .tile span { color:var(--soft); font-size:13px }
 .tile.bad b { color:var(--bad) }
 figure { margin:24px 0 0; background:var(--card); border:1px solid var(--line); border-radius:8px;
@@ -44,6 +46,7 @@ i.token { background:var(--token) }
 .failed { stroke:var(--bad); stroke-width:2.5; fill:none }
 .kill { stroke:var(--kill); stroke-dasharray:5 4 } .killed { fill:var(--kill); font-weight:600 }
 .ring { fill:none; stroke:var(--ink); stroke-width:1.5 } .worst { fill:var(--ink); font-weight:600 }
+.held { fill:none; stroke:var(--ink); stroke-opacity:.45; stroke-width:1.5 }
 .rate { fill:var(--rate) }
 table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums }
 th, td { text-align:right; padding:7px 10px; border-bottom:1px solid var(--line) }
@@ -70,7 +73,7 @@ def page(outcome: Outcome) -> str:
 {_broken(broken)}
 <div class="tiles">{"".join(_tiles(told))}</div>
 <figure><figcaption>Every operation is one dot: when it began, how long its client waited.
-{legend()}</figcaption>
+A line shows a wait of more than 0.4 s from begin to end. &nbsp; {legend()}</figcaption>
 {draw(outcome.steps, outcome.operations, outcome.kills)}
 <figcaption>Below: operations completed per second.</figcaption></figure>
 <h2>Step by step</h2>
@@ -93,7 +96,9 @@ def checks(outcome: Outcome) -> list[tuple[str, str]]:
         ),
     ]
     if outcome.offline is not None:
-        told = ", ".join(f"{value:,} {key}" for key, value in outcome.offline.items())
+        told = ", ".join(
+            f"{value:,} {_NOUNS.get(key, key)}" for key, value in outcome.offline.items()
+        )
         found.append(("offline", f"every entry of the final store decrypts: {told}"))
     witness = outcome.witness
     if witness is not None:
@@ -124,8 +129,9 @@ def checks(outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def _lead(outcome: Outcome) -> str:
+    store = outcome.store[:1].upper() + outcome.store[1:]
     return (
-        f"{outcome.store} went from Stage 7 to 8 to 9 and back to 8 and 7, while five services "
+        f"{store} went from Stage 7 to 8 to 9 and back to 8 and 7, while five services "
         f"worked with it: {len(outcome.operations):,} operations."
     )
 

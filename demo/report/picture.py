@@ -22,6 +22,9 @@ _FAMILIES = (
     ("write", "writes", ("kv.", "kv1.write", "cubbyhole.w")),
     ("token", "logins and tokens", ("login", "token.", "secret-id", "denied", "policy", "role")),
 )
+_LETTER = 6.8
+_HELD_SECONDS = 0.4
+_MARGIN_SECONDS = 0.5
 _TICKS_MS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 
 
@@ -54,19 +57,21 @@ class Scales:
 
 
 def draw(steps: Sequence[Step], operations: Sequence[Operation], kills: Sequence[Kill]) -> str:
-    """The whole picture as one ``<svg>``."""
-    begin = min((step.started for step in steps), default=0.0)
-    end = max((step.ended for step in steps), default=1.0)
+    """The whole picture as one ``<svg>``, from the first operation to the last."""
+    begin = min((op.started for op in operations), default=0.0) - _MARGIN_SECONDS
+    end = max((op.ended or op.started for op in operations), default=1.0) + _MARGIN_SECONDS
     longest = max((op.seconds * 1000 for op in operations), default=1.0)
     scales = Scales(begin, end, longest)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         'aria-label="latency of every operation over time">',
-        *_bands(steps, scales),
+        *_bands([step for step in steps if step.ended > begin and step.started < end], scales),
         *_grid(scales),
+        *_kill_lines(kills, scales),
         *_dots(operations, scales),
+        *_waits(operations, scales),
         *_failures(operations, scales),
-        *_kills(kills, scales),
+        *_kill_labels(kills, scales),
         *_longest(operations, scales),
         *_strip(operations, scales),
         *_time_axis(scales),
@@ -87,19 +92,22 @@ def _bands(steps: Sequence[Step], scales: Scales) -> Iterable[str]:
     bottom = TOP + PLOT_HEIGHT + GAP + STRIP_HEIGHT
     row_ends = [-1e9, -1e9]
     for number, step in enumerate(steps):
-        left, right = scales.x(step.started), scales.x(step.ended)
+        left = scales.x(max(step.started, scales.begin))
+        right = scales.x(min(step.ended, scales.end))
         yield (
             f'<rect class="band{number % 2}" x="{left:.1f}" y="{TOP}" '
             f'width="{max(right - left, 0.5):.1f}" height="{bottom - TOP}"/>'
         )
         yield f'<line class="edge" x1="{left:.1f}" x2="{left:.1f}" y1="{TOP - 6}" y2="{bottom}"/>'
-        # Labels of short steps would collide: the second row takes what the first has no room for.
-        row = 0 if left + 3 >= row_ends[0] else 1
-        if left + 3 < row_ends[row]:
-            continue
-        row_ends[row] = left + 3 + 7.0 * len(step.title)
-        height = TOP - 12 if row == 0 else TOP - 30
-        yield f'<text class="step" x="{left + 3:.1f}" y="{height}">{escape(step.title)}</text>'
+        # A label too wide for its band goes to the row above.
+        half = _LETTER * len(step.short) / 2
+        middle = min((left + right) / 2, WIDTH - RIGHT - half)
+        row = 0 if middle - half >= row_ends[0] else 1
+        row_ends[row] = middle + half + _LETTER
+        yield (
+            f'<text class="step" x="{middle:.1f}" y="{TOP - 12 - 18 * row}" '
+            f'text-anchor="middle">{escape(step.short)}</text>'
+        )
 
 
 def _grid(scales: Scales) -> Iterable[str]:
@@ -131,14 +139,34 @@ def _failures(operations: Sequence[Operation], scales: Scales) -> Iterable[str]:
             )
 
 
-def _kills(kills: Sequence[Kill], scales: Scales) -> Iterable[str]:
+def _waits(operations: Sequence[Operation], scales: Scales) -> Iterable[str]:
+    """How long an operation was held, for those that were: a line from its begin to its end."""
+    moves = [
+        f"M{scales.x(op.started):.1f} {scales.y(op.seconds * 1000):.1f}"
+        f"H{scales.x(op.ended or scales.end):.1f}"
+        for op in operations
+        if op.seconds > _HELD_SECONDS
+    ]
+    yield f'<path class="held" d="{"".join(moves)}"/>'
+
+
+def _kill_lines(kills: Sequence[Kill], scales: Scales) -> Iterable[str]:
     bottom = TOP + PLOT_HEIGHT + GAP + STRIP_HEIGHT
     for kill in kills:
         x = scales.x(kill.at)
         yield f'<line class="kill" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}"/>'
+
+
+def _kill_labels(kills: Sequence[Kill], scales: Scales) -> Iterable[str]:
+    """Below the dots, where it is empty; two close ones stand one above the other."""
+    row_end, row = -1e9, 0
+    for kill in kills:
+        x = scales.x(kill.at) + 4
+        row = row + 1 if x < row_end else 0
+        row_end = x + _LETTER * 17
         yield (
-            f'<text class="killed" x="{x + 4:.1f}" y="{TOP + 14}">kill -9, back after '
-            f"{kill.unsealed_after_ms / 1000:.2f} s</text>"
+            f'<text class="killed" x="{x:.1f}" y="{TOP + PLOT_HEIGHT - 6 - 15 * row}">'
+            f"kill -9: {kill.unsealed_after_ms / 1000:.2f} s</text>"
         )
 
 
@@ -147,11 +175,10 @@ def _longest(operations: Sequence[Operation], scales: Scales) -> Iterable[str]:
     if worst is None:
         return
     x, y = scales.x(worst.started), scales.y(worst.seconds * 1000)
-    anchor = "end" if x > WIDTH - 260 else "start"
-    yield f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="6"/>'
+    yield f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
     yield (
-        f'<text class="worst" x="{x + (-11 if anchor == "end" else 11):.1f}" y="{y - 6:.1f}" '
-        f'text-anchor="{anchor}">longest wait {worst.seconds * 1000:,.0f} ms</text>'
+        f'<text class="worst" x="{x - 10:.1f}" y="{y + 4:.1f}" '
+        f'text-anchor="end">longest wait {worst.seconds * 1000:,.0f} ms</text>'
     )
 
 
