@@ -348,6 +348,8 @@ class FakeVault(Door):
 
     async def audit_path(self, target: Target, token: Secret) -> str | None:
         self._require_serving(target)
+        if token != TOKEN:
+            raise PreconditionError("permission denied")
         await self.site.tick()
         on = AUDIT_KEY in store_content(self.site.active_store())
         return "audit.log" if on else None

@@ -16,6 +16,7 @@ from tests.faults.migration.world import (
     store_content,
 )
 from zvault.base.errors import ZvaultError
+from zvault.base.secret import Secret
 from zvault.ops.migration.errors import MigrationRefusedError, NotConfirmedError
 from zvault.ops.migration.model import Options, Retired, SiteState
 from zvault.ops.migration.ports import BackupFacts
@@ -117,6 +118,20 @@ async def test_a_missing_token_is_refused_where_audit_changes() -> None:
     assert "no-token" in await reasons(new_site(8), 9, credentials=without)
     assert "no-token" in await reasons(new_site(9), 8, credentials=without)
     assert await reasons(new_site(8), 7, credentials=without) == []
+
+
+async def test_shares_of_another_vault_are_refused_before_anything_is_touched() -> None:
+    wrong = FakeCredentials(given=(Secret(b"foreign"),))
+    site = new_site(7)
+    assert "wrong-shares" in await reasons(site, 8, credentials=wrong)
+    assert "wrong-shares" in await reasons(new_site(8), 7, credentials=wrong)
+    assert site.journal == b""
+
+
+async def test_a_token_that_may_not_see_audit_devices_is_refused() -> None:
+    wrong = FakeCredentials(operator_token=Secret("wrong"))
+    assert "wrong-token" in await reasons(new_site(8), 9, credentials=wrong)
+    assert "wrong-token" in await reasons(new_site(9), 8, credentials=wrong)
 
 
 async def test_missing_shares_are_refused_where_they_are_needed() -> None:

@@ -37,7 +37,11 @@ class Facts:
     key_file_problem: str
     layout_risk: str
     has_shares: bool
+    shares_problem: str
+    """Why the operator's shares do not open the source; "" when they do or none were given."""
     has_token: bool
+    token_problem: str
+    """Why the operator's token may not look at audit devices; "" when it may, or nobody serves."""
     canary_problem: str
     free_bytes: int | None
     needed_bytes: int
@@ -69,7 +73,9 @@ async def observe_for(
         ),
         layout_risk=await ports.key_files.layout_risk(),
         has_shares=await ports.credentials.has_shares(),
+        shares_problem=await _shares_problem(ports, looked),
         has_token=await ports.credentials.has_token(),
+        token_problem=await _token_problem(ports, source, serves=parameters.source_serves),
         canary_problem=(
             "" if parameters.options.without_canary else await ports.vault.canary_problem()
         ),
@@ -78,6 +84,30 @@ async def observe_for(
             await ports.stores.size(source.store_url) if moves and looked.reachable else 0
         ),
     )
+
+
+async def _shares_problem(ports: Ports, source: StoreFacts) -> str:
+    if not await ports.credentials.has_shares():
+        return ""
+    try:
+        shares = await ports.credentials.shares()
+        if source.reachable:
+            await ports.stores.check_shares(source.url, shares)
+    except ZvaultError as error:
+        return error.message
+    return ""
+
+
+async def _token_problem(ports: Ports, source: Side, *, serves: bool) -> str:
+    if not await ports.credentials.has_token():
+        return ""
+    try:
+        token = await ports.credentials.token()
+        if serves:
+            await ports.vault.audit_path(source.target, token)
+    except ZvaultError as error:
+        return error.message
+    return ""
 
 
 async def _key_file_problem(ports: Ports, store_url: str) -> str:

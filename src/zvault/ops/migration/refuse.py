@@ -152,6 +152,12 @@ def _backup(parameters: Parameters, facts: Facts, limits: Limits) -> Iterator[Re
 def _credentials(parameters: Parameters, facts: Facts) -> Iterator[Refusal]:
     to, origin = stage(parameters.to_stage), stage(parameters.from_stage)
     agents = UnsealKind.AGENT
+    if facts.shares_problem:
+        yield Refusal("wrong-shares", facts.shares_problem, "give this Vault's shares")
+    if facts.token_problem:
+        yield Refusal(
+            "wrong-token", facts.token_problem, "give a token that may read and set sys/audit"
+        )
     if facts.key_file_problem:
         yield Refusal("wrong-key-file", facts.key_file_problem, "zvault keyfile verify tells more")
     elif not facts.key_file and origin.unseal is agents and to.unseal is agents:
