@@ -201,9 +201,9 @@ async def _probe(storage: Storage) -> None:
         await storage.check_access()
 
 
-async def _prove(storage: Storage, shares: Sequence[Secret]) -> Proof:
+async def _prove(storage: Storage, shares: Sequence[Secret], *, still: bool) -> Proof:
     report = await verify_store(storage, shares)
-    if not report.ok:
+    if report.unopened_count or (still and not report.ok):
         raise UnprovenStoreError(
             f"{storage.url} does not hold up: {report.describe()}",
             hint="zvault store verify names everything",

@@ -581,7 +581,7 @@ class TestGeography:
         return S3_URL if stage(to_stage).storage is StorageKind.S3 else f"{FILE_URL}-{run}"
 
 
-async def prove(storage: Storage, shares: Sequence[Secret]) -> Proof:
+async def prove(storage: Storage, shares: Sequence[Secret], *, still: bool) -> Proof:
     """The stand-in of decryption: an entry opens when it begins as a sealed one does."""
     entries, bad = 0, []
     async for key in walk(storage):

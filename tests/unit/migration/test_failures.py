@@ -186,9 +186,10 @@ async def test_when_putting_back_fails_too_both_are_said_and_it_can_be_tried_aga
     operator = connect(site, Killer())[1]()
     stores = operator.ports.stores
 
-    async def fail(url: str, shares: object) -> None:
-        site.gone = {FILE_URL}
-        raise RuntimeError("planted")
+    async def fail(url: str, shares: object, *, still: bool) -> None:
+        if still:  # behind the fence
+            site.gone = {FILE_URL}
+            raise RuntimeError("planted")
 
     object.__setattr__(operator.ports, "stores", _With(stores, "prove", fail))
     proposal = await operator.propose(9, Options())

@@ -33,6 +33,7 @@ from zvault.ops.migration.steps.store import (
     Delta,
     Mark,
     Prove,
+    ProveCopy,
     Recover,
 )
 from zvault.ops.migration.world import Step
@@ -62,6 +63,7 @@ STEPS: Mapping[str, Step] = {
         Delta(),
         Compare(),
         Prove(),
+        ProveCopy(),
         Commit(),
         Canary(),
         RehearseCanary(),
@@ -121,7 +123,7 @@ def _eight_to_nine(parameters: Parameters) -> tuple[str, ...]:
     clear = ("clear-retired",) if parameters.options.clear_retired else ()
     rotate = ("rotate-audit",) if parameters.options.rotate_audit else ()
     return (
-        *("check-access", *clear, "certificate", "render", "copy"),
+        *("check-access", *clear, "certificate", "render", "copy", "prove-copy"),
         *_HELD,
         *("agent-on", "unsealed", "canary", "audit-on", *rotate),
         *("move-clients", "quiet", "refuse-plaintext"),
@@ -131,12 +133,13 @@ def _eight_to_nine(parameters: Parameters) -> tuple[str, ...]:
 def _nine_to_eight(parameters: Parameters) -> tuple[str, ...]:
     if not parameters.source_serves:
         return (
-            *("render", "copy", *_HELD, "agent-on", "unsealed", "audit-off", "canary"),
+            *("render", "copy", "prove-copy", *_HELD),
+            *("agent-on", "unsealed", "audit-off", "canary"),
             *_CLIENTS_TO_PLAINTEXT,
         )
     # Audit goes off as late as it can: only the fence comes after it.
     return (
-        *("render", *_CLIENTS_TO_PLAINTEXT, "copy", "audit-off"),
+        *("render", *_CLIENTS_TO_PLAINTEXT, "copy", "prove-copy", "audit-off"),
         *_HELD,
         *("agent-on", "unsealed", "canary"),
     )

@@ -100,8 +100,12 @@ class Stores(Protocol):
         """Raises StoresDifferError naming the first differences."""
         ...
 
-    async def prove(self, url: str, shares: Sequence[Secret]) -> Proof:
-        """Decrypt every entry. Raises UnprovenStoreError naming what did not open."""
+    async def prove(self, url: str, shares: Sequence[Secret], *, still: bool) -> Proof:
+        """Read and decrypt every entry. Raises UnprovenStoreError naming what did not open.
+
+        ``still``: nobody writes to it, so entries must also fit each other (no token without its
+        lease); a copy of a store that was being written to need not yet.
+        """
         ...
 
     async def check_shares(self, url: str, shares: Sequence[Secret]) -> None:

@@ -36,6 +36,14 @@ class Opener(Protocol):
     async def __call__(self, url: str, *, read_only: bool) -> Storage: ...
 
 
+class Prover(Protocol):
+    """Decrypts every entry of an open store."""
+
+    async def __call__(
+        self, storage: Storage, shares: Sequence[Secret], *, still: bool
+    ) -> Proof: ...
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedStores:
     """The Stores port over real storage."""
@@ -44,7 +52,7 @@ class OpenedStores:
     probe: Callable[[Storage], Awaitable[None]]
     probe_folder: str
     """Where a probe lies; what a killed one left there does not make a store a store."""
-    prover: Callable[[Storage, Sequence[Secret]], Awaitable[Proof]]
+    prover: Prover
     share_checker: Callable[[Storage, Sequence[Secret]], Awaitable[None]]
     measure: Callable[[Storage], Awaitable[int]]
     remove_place: Callable[[str], Awaitable[None]]
@@ -113,10 +121,10 @@ class OpenedStores:
             )
         return {"compared": found.compared, "skipped": found.skipped, "proof": found.proof}
 
-    async def prove(self, url: str, shares: Sequence[Secret]) -> Proof:
+    async def prove(self, url: str, shares: Sequence[Secret], *, still: bool) -> Proof:
         """See Stores."""
         async with self._open(url, read_only=True) as storage:
-            return await self.prover(storage, shares)
+            return await self.prover(storage, shares, still=still)
 
     async def check_shares(self, url: str, shares: Sequence[Secret]) -> None:
         """See Stores."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from zvault.ops.migration.errors import NotEmptyError
 from zvault.ops.migration.world import CheckStep, World
+from zvault.ops.stages.model import StorageKind
 
 
 class CheckAccess(CheckStep):
@@ -135,15 +136,40 @@ class Compare(CheckStep):
         return await world.ports.stores.compare(world.source.store_url, world.destination.store_url)
 
 
+class ProveCopy(CheckStep):
+    """Every entry of the bulk copy is read from the destination and decrypts; clients go on."""
+
+    name = "prove-copy"
+
+    def describe(self, world: World) -> str:
+        return "read every entry of the copy back and decrypt it, offline"
+
+    async def act(self, world: World) -> dict[str, Any]:
+        shares = await world.ports.credentials.unseal_shares()
+        url = world.destination.store_url
+        proof = await world.ports.stores.prove(url, shares, still=False)
+        return {"entries": proof.entries, "secrets": proof.secrets}
+
+
 class Prove(CheckStep):
-    """Every entry of the destination decrypts with this Vault's keys."""
+    """Every entry decrypts with this Vault's keys, and entries fit each other.
+
+    Clients wait meanwhile. Both sides were just found equal, so the one on this machine's disk is
+    decrypted: what lies in a bucket was read back by the proof of the copy, what came since by the
+    delta.
+    """
 
     name = "prove"
 
     def describe(self, world: World) -> str:
-        return "decrypt every entry of the destination, offline"
+        return f"decrypt every entry, offline, from {self._url(world)}"
 
     async def act(self, world: World) -> dict[str, Any]:
         shares = await world.ports.credentials.unseal_shares()
-        proof = await world.ports.stores.prove(world.destination.store_url, shares)
+        proof = await world.ports.stores.prove(self._url(world), shares, still=True)
         return {"entries": proof.entries, "secrets": proof.secrets}
+
+    def _url(self, world: World) -> str:
+        on_disk = world.destination.stage.storage is StorageKind.FILE
+        recovered = world.parameters.recovery is not None
+        return (world.destination if on_disk or recovered else world.source).store_url
