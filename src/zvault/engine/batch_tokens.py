@@ -1,7 +1,7 @@
 """Batch tokens: the whole token entry, sealed by the barrier, is the token.
 
 What lives here: the protobuf inside and the text around it. Nothing is stored. Source:
-``vault-format.md`` 6.7: a barrier record with empty associated data, base64url without padding,
+``docs/formats/records.md``: a barrier record with empty associated data, base64url without padding,
 behind ``hvb.`` (``b.`` in stores of OpenBao).
 """
 

@@ -1,7 +1,7 @@
 """The mounts every store has.
 
 What lives here: their entries, made with fresh ids, and the repair of entries that older servers
-left incomplete. Pure. Source: ``vault-format.md`` 4.3.
+left incomplete. Pure. Source: ``docs/formats/records.md``.
 """
 
 from collections.abc import Sequence

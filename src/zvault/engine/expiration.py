@@ -1,7 +1,7 @@
 """Leases end: on time, by prefix, after a failure again.
 
 What lives here: what a background tick does and what revoking by prefix means. What never does:
-when ticks come (``unsealed.py``), how a token goes (``token_service.py``).
+when ticks come (``unsealed.py``), how a token goes (``token_revocation.py``).
 Invariant: a lease that could not be revoked is tried again; the tick never raises for one lease.
 """
 
@@ -13,7 +13,7 @@ from zvault.base.errors import ZvaultError
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.leases import LeaseBook
 from zvault.engine.metrics import Metrics
-from zvault.engine.token_service import TokenService
+from zvault.engine.token_revocation import TokenRevocation
 from zvault.records.errors import RecordError
 
 RETRY_NS = 10 * SECOND_NS
@@ -25,10 +25,10 @@ class Expiration:
     """Ends leases."""
 
     def __init__(
-        self, leases: LeaseBook, tokens: TokenService, clock: Clock, metrics: Metrics
+        self, leases: LeaseBook, revocation: TokenRevocation, clock: Clock, metrics: Metrics
     ) -> None:
         self._leases = leases
-        self._tokens = tokens
+        self._revocation = revocation
         self._clock = clock
         self._metrics = metrics
 
@@ -44,7 +44,7 @@ class Expiration:
 
     async def _end(self, lease_id: str) -> None:
         try:
-            await self._tokens.expire(lease_id)
+            await self._revocation.expire(lease_id)
             self._metrics.increment(("expire", "lease_expiration"))
         except (RecordError, UnreadableEntryError) as error:
             self._leases.unreadable[lease_id] = error.message
@@ -61,8 +61,8 @@ class Expiration:
             return False
         if lease.auth is None:
             return False
-        if not await self._tokens.revoke_tree(lease.client_token):
-            await self._tokens.clean_up(lease)
+        if not await self._revocation.revoke_tree(lease.client_token):
+            await self._revocation.clean_up(lease)
         return True
 
     async def tidy(self) -> int:
@@ -75,7 +75,7 @@ class Expiration:
                 self._leases.unreadable[lease_id] = error.message
                 continue
             if lease is not None and lease.auth is not None:
-                count += await self._tokens.clean_up(lease)
+                count += await self._revocation.clean_up(lease)
         return count
 
     async def revoke_prefix(self, prefix: str) -> int:

@@ -4,7 +4,7 @@ What lives here: entities, their aliases and groups in memory, written through t
 buckets of the identity mount. What never does: HTTP paths (``backends/identity.py``), tokens.
 Invariants: memory changes only after storage has; what a bucket holds that this version does not
 know stays in it; one (mount accessor, name) belongs to one entity.
-Source: ``vault-format.md`` 10.4.
+Source: ``docs/formats/records.md``.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 What lives here: root token, mount tables, cluster name and the rest of a new store, as plaintext
 entries that ``barrier.unseal.initialize_store`` writes before the store counts as initialised.
-Pure: time and randomness are parameters. Source: ``vault-format.md`` 11.
+Pure: time and randomness are parameters. Source: ``docs/formats/records.md``.
 """
 
 from zvault.base.gotime import SECOND_NS

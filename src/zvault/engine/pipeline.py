@@ -28,6 +28,7 @@ from zvault.engine.metrics import Metrics
 from zvault.engine.mounted import Mounted, prefix_of
 from zvault.engine.router import Router
 from zvault.engine.sessions import Session, Sessions
+from zvault.engine.token_revocation import TokenRevocation
 from zvault.engine.token_service import USED_UP, TokenService
 from zvault.storage.errors import InvalidKeyError
 
@@ -46,6 +47,7 @@ class Pipeline:
         router: Router[Mounted],
         sessions: Sessions,
         tokens: TokenService,
+        revocation: TokenRevocation,
         logins: LoginService,
         audit: AuditBroker,
         metrics: Metrics,
@@ -54,6 +56,7 @@ class Pipeline:
         self._router = router
         self._sessions = sessions
         self._tokens = tokens
+        self._revocation = revocation
         self._logins = logins
         self._audit = audit
         self._clock = clock
@@ -107,7 +110,7 @@ class Pipeline:
     async def _take_away(self, session: Session) -> None:
         """Remove a used-up token. It is dead already; what fails here its lease makes good."""
         try:
-            await self._tokens.revoke_tree(session.token.id)
+            await self._revocation.revoke_tree(session.token.id)
         except ZvaultError as error:
             _log.error("a used-up token could not be removed yet: %s", error.message)
 

@@ -18,6 +18,7 @@ from zvault.engine.mount_service import MountService
 from zvault.engine.policies import PolicyStore
 from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
+from zvault.engine.token_revocation import TokenRevocation
 from zvault.engine.token_service import TokenService
 
 
@@ -29,6 +30,7 @@ class Services:
     policies: PolicyStore
     identity: IdentityStore
     tokens: TokenService
+    revocation: TokenRevocation
     sessions: Sessions
     leases: LeaseBook
     expiration: Expiration

@@ -5,7 +5,7 @@ entries changed, a path.
 Invariants: a cached session never outlives a write to its token, its lease, a policy or its
 entity; a service token without a readable lease is no token (unless it is a root token that never
 expires); the look-up does not suspend when the cache answers.
-Source: ``vault-format.md`` 6.8, ``vault-api.md`` 4.8.
+Source: ``docs/api/tokens.md``.
 """
 
 import ipaddress
@@ -17,6 +17,7 @@ from zvault.barrier.errors import UnreadableEntryError
 from zvault.base.clock import Clock
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.batch_tokens import is_batch
+from zvault.engine.doomed import Doomed
 from zvault.engine.identity import IdentityStore
 from zvault.engine.leases import NEVER_NS, LeaseBook, expiry_ns
 from zvault.engine.locks import KeyLocks
@@ -85,6 +86,7 @@ class Sessions:
         policies: PolicyStore,
         identity: IdentityStore,
         locks: KeyLocks,
+        doomed: Doomed,
         clock: Clock,
         on_leaseless: Callable[[TokenEntry], None],
     ) -> None:
@@ -97,8 +99,7 @@ class Sessions:
         self._on_leaseless = on_leaseless
         self._sessions: dict[str, Session] = {}
         self._keys: dict[str, set[str]] = {}
-        self.revoking: set[str] = set()
-        """Inner ids that are being revoked: dead from this moment on."""
+        self._doomed = doomed
 
     async def find(self, token: str, now_ns: int) -> Session | None:
         """The session of what a client sent; None for anything that is no valid token.
@@ -125,7 +126,7 @@ class Sessions:
             return None
         async with self._locks.hold(inner):
             session = await self.read(inner)
-            if session is None or inner in self.revoking:
+            if session is None or inner in self._doomed:
                 return None
             if session.token.num_uses == 0:
                 self._remember(token, session)
@@ -137,7 +138,7 @@ class Sessions:
         ``used_up``: also of a token whose last use has begun. Raises as ``find``.
         """
         entry = await self._store.read(inner)
-        if entry is None or inner in self.revoking or (entry.num_uses < 0 and not used_up):
+        if entry is None or inner in self._doomed or (entry.num_uses < 0 and not used_up):
             return None
         lease: LeaseEntry | None = None
         expires = NEVER_NS
@@ -150,7 +151,7 @@ class Sessions:
 
     async def is_alive(self, inner: str) -> bool:
         """The token exists and is not being revoked. Raises as ``find``."""
-        if inner in self.revoking:
+        if inner in self._doomed:
             return False
         return inner in self._keys or await self._store.get(inner) is not None
 

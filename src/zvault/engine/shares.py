@@ -1,7 +1,7 @@
 """Unseal shares as they come in, one by one.
 
 What lives here: the pure part of unsealing by hand: what one more share means. What never does:
-storage, keys opened. Source: ``vault-api.md`` 2.3, ``vault-format.md`` 2.11.
+storage, keys opened. Source: ``docs/api/sys.md``.
 Invariant: a share given twice counts once; reaching the threshold empties the collection,
 whatever comes of the shares.
 """

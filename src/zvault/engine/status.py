@@ -1,7 +1,7 @@
 """What the server says about itself to anybody who asks.
 
 What lives here: the values behind seal-status, health and init, as Vault words them. What never
-does: HTTP. Source: ``vault-api.md`` 2.1 to 2.6.
+does: HTTP. Source: ``docs/api/sys.md``.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What a new token may be: one decision.
 
 What lives here: the rules that turn a request to create a token, the token that asks and a role
-into the token that comes of it. Pure: no storage, no clock. Source: ``vault-api.md`` 4.2.
+into the token that comes of it. Pure: no storage, no clock. Source: ``docs/api/tokens.md``.
 Invariants: nobody hands on more than they have (a role or sudo says otherwise); a root token comes
 only from a root token.
 """

@@ -6,7 +6,7 @@ remove a token. What never does: policies, TTL, who may do it (``token_service.p
 Invariants: a token is made by lease, accessor, parent index, id in this order and removed by id,
 accessor, parent index, lease in this order: its id, by which it works, comes last and goes first,
 and its lease, by which time takes it away, is there whenever anything of it is.
-Source: ``vault-format.md`` 6.
+Source: ``docs/formats/records.md``
 """
 
 import hashlib
@@ -126,7 +126,7 @@ class TokenStore:
         return decode_batch(self._barrier, token)
 
     def _with_cubbyhole(self, entry: TokenEntry) -> TokenEntry:
-        """Old and custom ids keep their cubbyhole under a hash (``vault-format.md`` 6.11)."""
+        """Old and custom ids keep their cubbyhole under a hash (``docs/formats/records.md``)."""
         if entry.cubbyhole_id or "." in entry.id:
             return entry
         text = self._cubbyhole_uuid + self.salted(entry.id)

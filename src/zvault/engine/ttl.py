@@ -1,7 +1,7 @@
 """How long a lease lives: one decision, no clock.
 
 What lives here: the rule that turns what was asked, what the mount grants and what the issuer
-caps into a TTL, with the warnings a client is told. Pure. Source: ``vault-api.md`` 4.3.
+caps into a TTL, with the warnings a client is told. Pure. Source: ``docs/api/tokens.md``.
 Units: nanoseconds. Invariant: the result never passes the shortest of all limits that apply.
 """
 

@@ -25,8 +25,10 @@ from zvault.engine.backends.cubbyhole import Cubbyhole
 from zvault.engine.backends.identity.backend import IdentityBackend
 from zvault.engine.backends.system.backend import SystemBackend
 from zvault.engine.backends.token.backend import TokenBackend
+from zvault.engine.doomed import Doomed
 from zvault.engine.errors import InternalEngineError
 from zvault.engine.expiration import Expiration
+from zvault.engine.housekeeping import Housekeeping
 from zvault.engine.identity import IdentityStore
 from zvault.engine.initialize import CLUSTER_KEY, cluster_info
 from zvault.engine.leases import LeaseBook
@@ -41,6 +43,7 @@ from zvault.engine.services import Services
 from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
 from zvault.engine.telemetry import token_issued
+from zvault.engine.token_revocation import TokenRevocation
 from zvault.engine.token_service import TokenService
 from zvault.engine.token_store import TokenStore, load_salt
 from zvault.records import gojson
@@ -49,11 +52,6 @@ from zvault.records.policies import PREFIX as POLICY_PREFIX
 from zvault.records.ssc import HEADER_KEY_PATH
 from zvault.records.tokens import TokenEntry
 from zvault.storage.api import Put
-
-TICK_SECONDS = 1.0
-KEY_SECONDS = 300.0
-"""How often the data key's use is written down and judged, as in Vault."""
-RETRY_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -126,8 +124,9 @@ class Unsealed:
                     raise PostUnsealError(name, error.message) from error
                 raise
         self.mounts.before_unmount = self._before_unmount
-        self._loading = asyncio.create_task(self._load_leases())
-        self._tasks = [self._loading, asyncio.create_task(self._housekeeping())]
+        self._housekeeping = Housekeeping(self.barrier, self.leases, self.expiration, self.clock)
+        self._loading = asyncio.create_task(self._housekeeping.load_leases())
+        self._tasks = [self._loading, asyncio.create_task(self._housekeeping.run())]
 
     async def _load_cluster(self) -> None:
         content = await self.barrier.get(CLUSTER_KEY)
@@ -152,6 +151,7 @@ class Unsealed:
     async def _load_tokens(self) -> None:
         salt = await load_salt(self.barrier, self.random_bytes)
         self.leases = LeaseBook(self.barrier, salt)
+        doomed = Doomed()
         store = TokenStore(
             self.barrier,
             salt=salt,
@@ -166,6 +166,7 @@ class Unsealed:
             self.policies,
             self.identity,
             self.locks,
+            doomed,
             self.clock,
             self._leaseless,
         )
@@ -175,18 +176,29 @@ class Unsealed:
             self.sessions,
             self.leases,
             self.locks,
+            doomed,
             self.clock,
             limits=self._limits,
             renew_hook=self._renew,
-            sweep_cubbyhole=self._sweep_cubbyhole,
             on_issued=partial(token_issued, self.metrics),
         )
-        self.expiration = Expiration(self.leases, self.tokens, self.clock, self.metrics)
+        self.revocation = TokenRevocation(
+            self.barrier,
+            store,
+            self.sessions,
+            self.leases,
+            self.locks,
+            doomed,
+            self.clock,
+            sweep_cubbyhole=self._sweep_cubbyhole,
+        )
+        self.expiration = Expiration(self.leases, self.revocation, self.clock, self.metrics)
         logins = LoginService(self.mounts, self.identity, self.tokens, self.clock)
         self.pipeline = Pipeline(
             self.mounts.router,
             self.sessions,
             self.tokens,
+            self.revocation,
             logins,
             self.audit,
             self.metrics,
@@ -233,6 +245,7 @@ class Unsealed:
             policies=self.policies,
             identity=self.identity,
             tokens=self.tokens,
+            revocation=self.revocation,
             sessions=self.sessions,
             leases=self.leases,
             expiration=self.expiration,
@@ -279,58 +292,26 @@ class Unsealed:
     def _leaseless(self, entry: TokenEntry) -> None:
         """A token without a lease is dead; take it away when the request is through."""
         _log.warning("a token made at %s has no lease and is removed", entry.path)
+        self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.get_running_loop().create_task(self._remove(entry.id)))
 
     async def _remove(self, inner: str) -> None:
         try:
-            await self.tokens.revoke_tree(inner)
+            await self.revocation.revoke_tree(inner)
         except ZvaultError as error:
             _log.error("a token without lease could not be removed: %s", error.message)
 
     def _audit_failed(self, path: str, error: Exception) -> None:
         _log.error("audit device %s: %s", path, error)
 
-    async def _load_leases(self) -> None:
-        """Schedule every stored lease; storage that fails is asked again."""
-        while True:
-            try:
-                report = await self.leases.load()
-            except ZvaultError as error:
-                _log.error("loading the leases failed and is tried again: %s", error.message)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            _log.info("%d leases loaded, %d unreadable", report.leases, len(report.unreadable))
-            return
-
-    async def _housekeeping(self) -> None:
-        """Expire what is due; now and then look after the data key."""
-        looked_at = self.clock.monotonic()
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            self._tasks = [task for task in self._tasks if not task.done()]
-            try:
-                await self.expiration.tick()
-                if self.clock.monotonic() - looked_at >= KEY_SECONDS:
-                    looked_at = self.clock.monotonic()
-                    await self.look_after_key()
-            except ZvaultError as error:
-                _log.error("housekeeping failed and goes on: %s", error.message)
-            except Exception:
-                _log.exception("housekeeping failed and goes on")
-
-    async def look_after_key(self) -> None:
-        """Write down how often the data key was used; add a new one when it is due."""
-        used = self.barrier.unpersisted_encryptions
-        if self.barrier.keyring.rotation_due(self.clock.now_ns(), used):
-            term = await self.barrier.rotate()
-            _log.info("the data key was due: term %d is in use", term)
-        else:
-            await self.barrier.persist_encryption_count()
-
     async def settled(self) -> None:
         """Wait until the leases are loaded (tests, and operators that want a quiet server)."""
         if self._loading is not None:
             await asyncio.shield(self._loading)
+
+    async def look_after_key(self) -> None:
+        """Write down how often the data key was used; add a new one when it is due."""
+        await self._housekeeping.look_after_key()
 
     def leave(self) -> None:
         """One request is done."""

@@ -1,7 +1,7 @@
 """The decision: may this token do this on that path?
 
 What lives here: rules of all policies of a token compiled for look-up. What never does: text,
-storage, a clock. Source: ``vault-api.md`` 3.2 and 3.3.
+storage, a clock. Source: ``docs/formats/policies.md``.
 Invariant: the answer depends on the rules alone, never on the order they came in; no rule, no
 right.
 """

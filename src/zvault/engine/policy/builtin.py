@@ -1,8 +1,8 @@
 """The policies that exist without anybody writing them.
 
-What lives here: names with a meaning of their own and the text of ``default``. What it grants is
-listed in ``vault-api.md`` 3.5; the words are ours. ``default`` is stored once and may be edited;
-``root`` is never stored; the internal ones can neither be read, written nor given to a token.
+What lives here: names with a meaning of their own and the text of ``default``, in our words.
+``default`` is stored once and may be edited; ``root`` is never stored; the internal ones can
+neither be read, written nor given to a token. Source: ``docs/formats/policies.md``.
 """
 
 ROOT = "root"

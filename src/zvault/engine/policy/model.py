@@ -1,7 +1,7 @@
 """What a policy says, as values.
 
 What lives here: capabilities, the rule of one path, a parsed policy. What never does: text, a
-decision. Source: ``vault-api.md`` 3.1 to 3.3 (behaviour of Vault's ACL policies).
+decision. Source: ``docs/formats/policies.md``.
 """
 
 from collections.abc import Mapping, Sequence

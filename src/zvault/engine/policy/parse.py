@@ -1,6 +1,7 @@
 """Policy text to rules.
 
-What lives here: the grammar of ACL policies over HCL or JSON. Pure. Source: ``vault-api.md`` 3.1.
+What lives here: the grammar of ACL policies over HCL or JSON. Pure.
+Source: ``docs/formats/policies.md``.
 Invariants: two stanzas of one path stay two rules (a deny is never overwritten by a later read);
 an unknown key or capability is an error, never ignored.
 """

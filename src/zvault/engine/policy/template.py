@@ -1,6 +1,6 @@
 """``{{identity...}}`` in the path of a policy.
 
-What lives here: syntax check and substitution. Pure. Source: ``vault-api.md`` 3.4.
+What lives here: syntax check and substitution. Pure. Source: ``docs/formats/policies.md``.
 Invariant: a path whose template cannot be resolved grants nothing (the caller drops its rule); a
 substituted value never brings a wildcard of its own, so nobody widens a rule by choosing a name.
 """

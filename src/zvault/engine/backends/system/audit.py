@@ -1,7 +1,7 @@
 """``sys/audit``, ``sys/audit-hash``, ``sys/config/auditing/request-headers``.
 
 What lives here: fields and answers. What never does: a device (``engine/audit``). Source:
-``vault-api.md`` 2.10, 9.6.
+``docs/formats/audit.md``.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """The backend at ``sys/``: all groups of paths together.
 
-What lives here: the join and the special paths. Source of the lists: ``vault-api.md`` 1.8, 3.3.
+What lives here: the join and the special paths. Source of the lists: ``docs/api/sys.md``.
 """
 
 from typing import Protocol

@@ -1,6 +1,6 @@
 """``sys/capabilities*``: what a token can do.
 
-Source: ``vault-api.md`` 2.11.
+Source: ``docs/api/sys.md``.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """``sys/key-status``, ``sys/rotate`` and what else is said about the server itself.
 
-Source: ``vault-api.md`` 2.4, 2.6, 2.16.
+Source: ``docs/api/sys.md``.
 """
 
 from zvault.base.gotime import format_time

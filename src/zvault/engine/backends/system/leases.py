@@ -1,7 +1,7 @@
 """``sys/leases`` and its older names.
 
 What lives here: fields and answers. What never does: how a lease ends (``engine/expiration.py``).
-Source: ``vault-api.md`` 2.13.
+Source: ``docs/api/sys.md``.
 """
 
 from typing import Any

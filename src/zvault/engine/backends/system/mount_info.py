@@ -1,7 +1,7 @@
 """What ``sys/mounts`` and ``sys/auth`` tell about a mount, and what they take.
 
 What lives here: the JSON of a mount and of its tuning, and the fields of both. Pure.
-Source: ``vault-api.md`` 2.7, 2.8.
+Source: ``docs/api/sys.md``.
 """
 
 from collections.abc import Mapping

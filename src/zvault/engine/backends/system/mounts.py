@@ -1,7 +1,7 @@
 """``sys/mounts`` and ``sys/auth``: mounting, listing, tuning, moving.
 
 What lives here: both tables through one set of handlers. What never does: how a mount comes and
-goes (``engine/mount_service.py``). Source: ``vault-api.md`` 2.7, 2.8.
+goes (``engine/mount_service.py``). Source: ``docs/api/sys.md``.
 """
 
 from collections.abc import Mapping

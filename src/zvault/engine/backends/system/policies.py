@@ -1,6 +1,6 @@
 """``sys/policies/acl`` and the older ``sys/policy``.
 
-What lives here: fields, the two shapes of an answer. Source: ``vault-api.md`` 2.9.
+What lives here: fields, the two shapes of an answer. Source: ``docs/formats/policies.md``.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """``sys/tools``: random bytes and hashes.
 
-What lives here: two helpers that need no state. Source: ``vault-api.md`` 2.20.
+What lives here: two helpers that need no state. Source: ``docs/api/sys.md``.
 """
 
 import base64

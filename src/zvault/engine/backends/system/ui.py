@@ -1,7 +1,7 @@
 """``sys/internal/ui``: what clients ask before they ask for a secret.
 
 What lives here: mounts a token can reach, its compiled rights. Invariant: a mount that a token
-cannot reach looks like one that does not exist. Source: ``vault-api.md`` 2.17.
+cannot reach looks like one that does not exist. Source: ``docs/api/sys.md``.
 """
 
 from typing import Any

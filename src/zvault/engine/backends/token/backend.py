@@ -1,7 +1,7 @@
 """The backend at ``auth/token/``: all groups of paths together.
 
 What lives here: the join, the special paths, what a renewal of a token grants. Source:
-``vault-api.md`` 4.
+``docs/api/tokens.md``.
 """
 
 from zvault.barrier.view import View

@@ -101,7 +101,7 @@ class TokenLifecycle:
         if is_batch(request.client_token):
             raise InvalidRequestError("batch tokens cannot be revoked")
         if request.token is not None and request.token.num_uses != USED_UP:
-            await self._services.tokens.revoke_tree(request.token.id)
+            await self._services.revocation.revoke_tree(request.token.id)
 
     async def _revoke(self, request: Request, data: FieldData) -> None:
         token = data["token"]
@@ -111,11 +111,11 @@ class TokenLifecycle:
             raise InvalidRequestError("batch tokens cannot be revoked")
         inner = self._inner(token)
         if inner is not None:
-            await self._services.tokens.revoke_tree(inner)
+            await self._services.revocation.revoke_tree(inner)
 
     async def _revoke_accessor(self, request: Request, data: FieldData) -> Response | None:
         inner = await self._inner_of_accessor(data["accessor"])
-        if inner is None or not await self._services.tokens.revoke_tree(inner):
+        if inner is None or not await self._services.revocation.revoke_tree(inner):
             return Response(warnings=["No token found with this accessor"])
         return None
 
@@ -126,9 +126,9 @@ class TokenLifecycle:
         if is_batch(token):
             raise InvalidRequestError("batch tokens cannot be revoked")
         inner = self._inner(token)
-        if inner is None or not await self._services.tokens.revoke_orphan(inner):
+        if inner is None or not await self._services.revocation.revoke_orphan(inner):
             raise InvalidRequestError("token to revoke not found")
 
     async def _tidy(self, request: Request, data: FieldData) -> Response:
-        await self._services.tokens.tidy()
+        await self._services.revocation.tidy()
         return Response(status=202, warnings=[_TIDY])

@@ -13,7 +13,7 @@ from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.leases import NEVER_NS
 from zvault.engine.services import Services
 from zvault.engine.sessions import Session
-from zvault.engine.token_service import remaining_ns
+from zvault.engine.token_leases import remaining_ns
 from zvault.engine.userdata import Timestamp
 from zvault.records.tokens import BATCH
 
