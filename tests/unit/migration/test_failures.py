@@ -27,6 +27,7 @@ from zvault.ops.migration.errors import (
 )
 from zvault.ops.migration.ledger import open_run, runs
 from zvault.ops.migration.model import Limits, Options
+from zvault.ops.migration.ports import Proof
 from zvault.storage.api import Delete, Put
 
 
@@ -186,10 +187,11 @@ async def test_when_putting_back_fails_too_both_are_said_and_it_can_be_tried_aga
     operator = connect(site, Killer())[1]()
     stores = operator.ports.stores
 
-    async def fail(url: str, shares: object, *, still: bool) -> None:
+    async def fail(url: str, shares: object, *, still: bool) -> Proof:
         if still:  # behind the fence
             site.gone = {FILE_URL}
             raise RuntimeError("planted")
+        return Proof(1, 1)
 
     object.__setattr__(operator.ports, "stores", _With(stores, "prove", fail))
     proposal = await operator.propose(9, Options())
