@@ -25,6 +25,7 @@ class Ledger:
         self.dead: set[str] = set()
         self.unsure: set[str] = set()
         self.secrets: dict[str, object] = {}
+        self.families: list[tuple[str, str]] = []
         self.mounts: set[str] = set()
         self.gone: set[str] = set()
 
@@ -68,6 +69,7 @@ async def scenario(server: Running, ledger: Ledger) -> None:
     parent = await ledger.lives(server.token(policies=["m"], ttl="10h"))
     child = await ledger.lives(server.token(parent, ttl="5h"))
     grandchild = await ledger.lives(server.token(child, ttl="5h"))
+    ledger.families += [(parent, child), (child, grandchild)]
     await server.write("cubbyhole/x", child, v=1)
     await server.write("auth/token/renew-self", parent)
     once = await server.token(policies=["default"], num_uses=1)
@@ -120,6 +122,8 @@ async def check(again: Running, ledger: Ledger) -> None:
         assert await again.alive(token)
     for token in ledger.dead:
         assert not await again.alive(token)
+    for parent, child in ledger.families:
+        assert await again.alive(parent) or not await again.alive(child)
     mounts = await again.read("sys/mounts")
     assert mounts is not None
     assert ledger.mounts <= mounts.keys()

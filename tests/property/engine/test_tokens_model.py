@@ -6,7 +6,7 @@ The model is a list of records and one rule a line; it knows no cache, no storag
 import asyncio
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.running import Running, fresh, restarted
@@ -167,5 +167,23 @@ async def run(steps: list[tuple[str, int, int, bool]]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(operations, min_size=20, max_size=60))
+@example(
+    [
+        ("create", 0, 3600, False),
+        ("create", 0, 3600, False),
+        ("create", 0, 3600, False),
+        ("revoke", 2, 0, False),
+        ("look", 0, 0, False),
+    ]
+)
+@example(
+    [
+        ("create", 0, 600, False),
+        ("create", 0, 3600, False),
+        ("wait", 0, 700, True),
+        ("restart", 0, 0, False),
+        ("look", 0, 0, False),
+    ]
+)
 def test_tokens_live_and_die_as_the_model_says(steps: list[tuple[str, int, int, bool]]) -> None:
     asyncio.run(run(steps))

@@ -132,6 +132,23 @@ async def test_templates_in_policies_follow_the_entity() -> None:
             await server.write("kv/blue/x", first.client_token, v=1)
 
 
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("root", "auth methods cannot create root tokens"),
+        ("response-wrapping", 'cannot assign policy "response-wrapping"'),
+    ],
+)
+async def test_no_login_gives_what_no_login_may_give(policy: str, words: str) -> None:
+    async with fresh() as server:
+        credentials = await approle(server)
+        await server.write("auth/approle/role/r", token_policies=[policy])
+        before = await server.list("auth/token/accessors/")
+        with pytest.raises(InvalidRequestError, match=words):
+            await login(server, credentials)
+        assert await server.list("auth/token/accessors/") == before
+
+
 async def test_children_of_a_login_carry_its_entity() -> None:
     async with fresh() as server:
         await server.policy("p", 'path "auth/token/create" { capabilities = ["update"] }')

@@ -240,6 +240,24 @@ async def test_of_two_mounts_of_one_path_one_is_made() -> None:
         assert paths.count("kv/") == 1
 
 
+async def test_a_mount_that_cannot_start_is_not_in_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with fresh() as server:
+        from zvault.engine.backends.kv1 import Kv1
+
+        async def broken(self: Kv1) -> None:
+            raise InvalidRequestError("no start")
+
+        monkeypatch.setattr(Kv1, "start", broken)
+        with pytest.raises(InvalidRequestError, match="no start"):
+            await server.write("sys/mounts/kv", type="kv")
+        monkeypatch.undo()
+        assert server.open.mounts.entry("mounts", "kv/") is None
+        await server.write("sys/mounts/kv", type="kv")
+        await server.write("kv/a", v=1)
+
+
 async def test_entries_of_other_namespaces_and_unknown_fields_stay_in_the_table() -> None:
     async with fresh() as server:
         table = server.open.mounts.tables["mounts"]
