@@ -26,7 +26,7 @@ from zvault.engine.policy.acl import Acl
 from zvault.engine.token_store import TokenStore
 from zvault.records.errors import RecordError
 from zvault.records.leases import LeaseEntry
-from zvault.records.tokens import TokenEntry
+from zvault.records.tokens import BATCH, TokenEntry
 
 MAX_SESSIONS = 20_000
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -228,8 +228,12 @@ class Sessions:
         """Forget everything known about a token (and batch tokens it has made)."""
         for token in self._keys.pop(inner, ()):
             session = self._sessions.pop(token, None)
-            if session is not None and session.token.id != inner:
+            if session is None:
+                continue
+            if session.token.id != inner:
                 self._keys.pop(session.token.id, None)
+            elif session.token.type == BATCH and session.token.parent in self._keys:
+                self._keys[session.token.parent].discard(token)
 
     def __len__(self) -> int:
         return len(self._sessions)

@@ -332,7 +332,7 @@ class Unsealed:
         try:
             await self.barrier.persist_encryption_count()
         except Exception as error:
-            _log.error("the count of encryptions could not be written: %s", error)
+            _log.error("the count of encryptions could not be written: %s", type(error).__name__)
         if hasattr(self, "audit_devices"):
             await self.audit_devices.stop()
 

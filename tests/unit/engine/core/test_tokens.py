@@ -393,6 +393,23 @@ async def test_a_batch_token_ends_on_time_and_a_changed_one_is_nothing() -> None
         assert not await server.alive(batch)
 
 
+async def test_the_cache_forgets_what_it_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zvault.engine.sessions.MAX_SESSIONS", 20)
+    async with fresh() as server:
+        tokens = [
+            await server.token(type="batch" if number % 2 else "service", policies=["default"])
+            for number in range(60)
+        ]
+        for _ in range(2):
+            for token in tokens:
+                assert await server.alive(token)
+        sessions = server.open.sessions
+        assert len(sessions) <= 20
+        assert sum(len(keys) for keys in sessions._keys.values()) <= 2 * 20
+        await server.write("auth/token/revoke-self")
+        assert not any([await server.alive(token) for token in tokens])
+
+
 async def test_an_expired_token_is_dead_before_anybody_cleans_up() -> None:
     async with fresh() as server:
         token = await server.token(policies=["default"], ttl="1h")
