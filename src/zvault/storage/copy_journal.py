@@ -1,8 +1,10 @@
 """The journal of one copy: permission to go on in a destination that is not empty any more.
 
 What lives here: JSON lines, each fsynced: a header with both URLs, how far the copy is, that the
-last keys are being written, that it is done. What never does: deciding what is left to copy; that
-is looked up in the destination. One process at a time has it open (flock).
+last keys are being written, that it is done; after that the header of the next copy may follow.
+What never does: deciding what is left to copy; that is looked up in the destination. One process at
+a time has it open (flock).
+Invariant: a file that is no journal of this copy is left exactly as it is.
 """
 
 import contextlib
@@ -10,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,25 +52,20 @@ class CopyJournal:
 
         Raises CopyJournalError (another copy's, newer, damaged, unwritable), StoreLockedError.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            descriptor = os.open(path, flags, 0o600)
-        except OSError as cause:
-            raise CopyJournalError(
-                f"the copy journal {path} cannot be opened: {cause.strerror}",
-                hint="name a file in a directory that exists and is yours",
-            ) from None
+        header = {_FORMAT: VERSION, "source": source, "destination": destination}
+        descriptor = _open_file(path)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StoreLockedError(f"the copy journal {path}", "another copy") from None
-            header = {_FORMAT: VERSION, "source": source, "destination": destination}
             with os.fdopen(os.dup(descriptor), "rb") as file:
                 content = file.read()
             whole = content.rfind(b"\n") + 1
-            os.ftruncate(descriptor, whole)  # a line cut off by a kill says nothing
+            if not whole and not _line(header).startswith(content):
+                raise _no_journal(path)
             state = _parse(path, content[:whole], header)
+            os.ftruncate(descriptor, whole)  # a line of ours cut off by a kill says nothing
             fsync_directory(path.parent)
         except BaseException:
             os.close(descriptor)
@@ -97,7 +95,7 @@ class CopyJournal:
             self._descriptor = -1
 
     def _append(self, line: dict[str, Any]) -> None:
-        text = (json.dumps(line, ensure_ascii=True) + "\n").encode()
+        text = _line(line)
         size = os.fstat(self._descriptor).st_size
         try:
             if os.write(self._descriptor, text) != len(text):
@@ -112,6 +110,32 @@ class CopyJournal:
             ) from None
 
 
+def _open_file(path: Path) -> int:
+    """A descriptor of the regular file, made when absent. Raises CopyJournalError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as cause:
+        raise CopyJournalError(
+            f"the copy journal {path} cannot be opened: {cause.strerror}",
+            hint="name a file in a directory that exists and is yours",
+        ) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_journal(path)
+    return descriptor
+
+
+def _line(fields: dict[str, Any]) -> bytes:
+    return (json.dumps(fields, ensure_ascii=True) + "\n").encode()
+
+
+def _no_journal(path: Path) -> CopyJournalError:
+    return CopyJournalError(
+        f"{path} is no copy journal", hint="name another file; this one was not touched"
+    )
+
+
 def _parse(path: Path, content: bytes, header: dict[str, Any]) -> JournalState:
     state = JournalState()
     for number, line in enumerate(content.splitlines(), 1):
@@ -119,10 +143,12 @@ def _parse(path: Path, content: bytes, header: dict[str, Any]) -> JournalState:
             fields = json.loads(line)
         except (ValueError, RecursionError):
             fields = None
-        if number == 1 and isinstance(fields, dict):
+        if number == 1 and not isinstance(fields, dict):
+            raise _no_journal(path)
+        if isinstance(fields, dict) and (number == 1 or (state.done and _FORMAT in fields)):
             _check_header(path, fields, header)
             state = JournalState(begun=True)
-        elif number > 1 and isinstance(fields, dict) and _is_step(fields):
+        elif isinstance(fields, dict) and _is_step(fields):
             state = _next(state, fields)
         else:
             raise CopyJournalError(
@@ -135,7 +161,7 @@ def _parse(path: Path, content: bytes, header: dict[str, Any]) -> JournalState:
 def _check_header(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     version = found.get(_FORMAT)
     if not isinstance(version, int):
-        raise CopyJournalError(f"{path} is no copy journal", hint="name another file")
+        raise _no_journal(path)
     if version > VERSION:
         raise CopyJournalError(
             f"the copy journal {path} has version {version}, this program knows {VERSION}",

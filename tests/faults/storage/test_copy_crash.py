@@ -156,6 +156,53 @@ async def test_a_journal_that_is_not_this_copys_is_refused(
     assert journal.read_text() == text
 
 
+@pytest.mark.parametrize(
+    "text", ['["a share"]', "notes\nwithout an end", '{"zvault_copy_journal": 1}', "\n", "x\n"]
+)
+async def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(
+    tmp_path: Path, text: str
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text(text)
+    source, destination = InMemStorage(VALUES, url="inmem:a"), InMemStorage(url="inmem:b")
+    with pytest.raises(CopyJournalError, match="is no copy journal"):
+        await copy_store(source, destination, journal=precious)
+    assert precious.read_text() == text
+    assert await content(destination) == {}
+
+
+async def test_a_pipe_is_no_journal(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    source, destination = InMemStorage(VALUES, url="inmem:a"), InMemStorage(url="inmem:b")
+    with pytest.raises(CopyJournalError, match="is no copy journal"):
+        await copy_store(source, destination, journal=tmp_path / "pipe")
+
+
+async def test_a_header_cut_off_anywhere_is_an_empty_journal(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    source = InMemStorage(VALUES, url="inmem:a")
+    await copy_store(source, InMemStorage(url="inmem:b"), journal=journal)
+    header = journal.read_bytes().splitlines()[0]
+    for cut in range(len(header) + 1):
+        journal.write_bytes(header[:cut])
+        destination = InMemStorage(url="inmem:b")
+        assert not (await copy_store(source, destination, journal=journal)).resumed
+        assert await content(destination) == COPIED
+
+
+async def test_a_journal_serves_one_copy_after_the_other(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    source = InMemStorage(VALUES, url="inmem:a")
+    for _ in range(2):
+        destination = InMemStorage(url="inmem:b")
+        assert not (await copy_store(source, destination, journal=journal)).resumed
+    destination = InMemStorage(url="inmem:b")
+    with pytest.raises(Killed):
+        await copy_store(source, FaultyStorage(destination, 12), journal=journal, parallel=1)
+    assert (await copy_store(source, destination, journal=journal)).resumed
+    assert await content(destination) == COPIED
+
+
 async def test_a_journal_cut_off_anywhere_still_leads_to_the_same_end(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     source, destination = InMemStorage(VALUES, url="inmem:a"), InMemStorage(url="inmem:b")
