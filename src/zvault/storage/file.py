@@ -97,6 +97,11 @@ class FileStorage:
         return f"file:{self._root}"
 
     @property
+    def identity(self) -> str:
+        """The place whatever links lead to it."""
+        return f"file:{os.path.realpath(self._root)}"
+
+    @property
     def path(self) -> Path:
         """The root directory."""
         return self._path
@@ -109,6 +114,7 @@ class FileStorage:
             return None
         content = self._read(key)
         if content is None:
+            self._refuse_linked_folder(key)
             return None
         try:
             value = decode_entry(content)
@@ -134,19 +140,18 @@ class FileStorage:
             return []
         try:
             with os.scandir(f"{self._root}/{prefix}") as entries:
-                names = [
+                names = {
                     child_name(entry.name, entry.is_dir(follow_symlinks=False))
                     for entry in entries
                     if prefix or entry.name != SCRATCH_NAME
-                ]
+                }
         except ValueError:
             return []
         except OSError as cause:
             if cause.errno in _ABSENT and (prefix or cause.errno != errno.ENOENT):
                 return []
             raise _error(cause, self._root, prefix) from None
-        names.sort()
-        return names
+        return sorted(names)  # once each, also when a stray file has an entry's name
 
     async def close(self) -> None:
         self._closed = True
@@ -204,6 +209,15 @@ class FileStorage:
             if descriptor >= 0:
                 os.close(descriptor)
         return content
+
+    def _refuse_linked_folder(self, key: str) -> None:
+        """A link where a folder was is no stray file: whoever walks would pass its entries over.
+
+        Only a reader asks, because a server reads absent keys all day.
+        """
+        path = self._path / key
+        if self._writing is None and path.is_symlink() and not path.is_file():
+            raise self._corrupt(key, "a symbolic link lies in the place of a folder")
 
     def _corrupt(self, key: str, cause: str) -> CorruptEntryError:
         hint = ""

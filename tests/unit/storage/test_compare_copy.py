@@ -106,6 +106,19 @@ async def test_a_copy_into_a_folder_of_its_source_is_refused(tmp_path: Path) -> 
     await source.close()
 
 
+async def test_a_link_does_not_hide_that_a_destination_lies_in_its_source(tmp_path: Path) -> None:
+    source = FileStorage.open(tmp_path / "a")
+    await source.apply([Put("a", b"1")])
+    (tmp_path / "link").symlink_to("a")
+    inside = FileStorage.open(tmp_path / "link" / "inside")
+    with pytest.raises(PreconditionError, match="overlap"):
+        await copy_store(source, inside)
+    with pytest.raises(PreconditionError, match="overlap"):
+        await sync_store(source, inside)
+    await inside.close()
+    await source.close()
+
+
 async def test_a_migration_mark_in_the_destination_is_allowed_and_stays() -> None:
     destination = InMemStorage({"core/migration": b"mark"})
     await copy_store(InMemStorage({"a": b"1", "core/migration": b"other"}, url="x:"), destination)

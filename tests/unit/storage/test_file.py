@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from zvault.storage.api import Delete, Put
+from zvault.storage.compare import compare_stores
+from zvault.storage.copy import copy_store
 from zvault.storage.digest import read_entries
 from zvault.storage.errors import (
     CorruptEntryError,
@@ -19,6 +21,7 @@ from zvault.storage.errors import (
     StoreNotFoundError,
 )
 from zvault.storage.file import DEFAULT_CACHE_BYTES, FileStorage
+from zvault.storage.inmem import InMemStorage
 from zvault.storage.walk import walk
 
 
@@ -135,11 +138,32 @@ async def test_a_symbolic_link_is_no_entry(tmp_path: Path) -> None:
         await store.get("link")
 
 
-async def test_a_link_to_a_folder_is_not_walked_into(tmp_path: Path) -> None:
-    (tmp_path / "loop").symlink_to(tmp_path)
+@pytest.mark.parametrize("target", [".", "nowhere", "loop"])
+async def test_a_link_to_a_folder_is_not_walked_into_and_not_passed_over(
+    tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "loop").symlink_to(target)
     (tmp_path / "_a").write_bytes(b'{"Value":"MQ=="}\n')
+    (tmp_path / "stray").symlink_to("_a")
     store = FileStorage.open(tmp_path, read_only=True)
-    assert [key async for key in walk(store)] == ["a", "loop"]
+    assert [key async for key in walk(store)] == ["a", "loop", "stray"]
+    assert await store.get("stray") is None
+    with pytest.raises(CorruptEntryError, match=r"'loop'.*symbolic link"):
+        await store.get("loop")
+    with pytest.raises(CorruptEntryError, match="'loop'"):
+        await copy_store(store, InMemStorage())
+    with pytest.raises(CorruptEntryError, match="'loop'"):
+        await compare_stores(store, InMemStorage({"a": b"1"}))
+
+
+async def test_a_stray_file_with_an_entrys_name_is_listed_once(tmp_path: Path) -> None:
+    source = FileStorage.open(tmp_path)
+    await source.apply([Put("core/audit", b"1")])
+    (tmp_path / "core/audit").write_text("stray")
+    assert await source.list("core/") == ["audit"]
+    report = await copy_store(source, InMemStorage())
+    assert report.entries == 1
+    await source.close()
 
 
 async def test_a_key_and_a_folder_that_want_one_file_name_are_an_error_that_says_so(
