@@ -11,11 +11,10 @@ import tarfile
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from zvault.base.protobuf import build_messages
 from zvault.storage.api import Operation
 from zvault.storage.errors import ReadOnlyStoreError, SnapshotError, StoreNotFoundError
 from zvault.storage.inmem import InMemStorage
@@ -25,6 +24,9 @@ _META, _STATE, _SUMS, _SEALED_SUMS = "meta.json", "state.bin", "SHA256SUMS", "SH
 _HINT = "take the snapshot again, or name a file made by sys/storage/raft/snapshot"
 _VERSION = 1
 _BROKEN = (gzip.BadGzipFile, tarfile.TarError, zlib.error, EOFError)
+_StorageEntry = build_messages(
+    "zvault.raft", {"StorageEntry": ["1 key string", "2 value bytes", "3 seal_wrap bool"]}
+)["StorageEntry"]
 
 
 class RaftSnapshotStorage:
@@ -49,7 +51,7 @@ class RaftSnapshotStorage:
             ) from None
         _check_sums(path, members)
         _check_meta(path, members)
-        return cls(f"raft-snapshot:{path}", _entries(path, members[_STATE]))
+        return cls(f"raft-snapshot:{path.absolute()}", _entries(path, members[_STATE]))
 
     @property
     def url(self) -> str:
@@ -145,20 +147,3 @@ def _varint(path: Path, data: bytes, position: int) -> tuple[int, int]:
 
 def _damaged(path: Path, cause: str) -> SnapshotError:
     return SnapshotError(f"raft snapshot {path}: {cause}", hint=_HINT)
-
-
-def _storage_entry_class() -> Any:
-    """The message ``StorageEntry {1 key string, 2 value bytes, 3 seal_wrap bool}``."""
-    file = descriptor_pb2.FileDescriptorProto(name="raft_entry.proto", syntax="proto3")
-    message = file.message_type.add(name="StorageEntry")
-    kinds = descriptor_pb2.FieldDescriptorProto
-    for number, (name, kind) in enumerate(
-        (("key", kinds.TYPE_STRING), ("value", kinds.TYPE_BYTES), ("seal_wrap", kinds.TYPE_BOOL)), 1
-    ):
-        message.field.add(name=name, number=number, type=kind, label=kinds.LABEL_OPTIONAL)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("StorageEntry"))
-
-
-_StorageEntry = _storage_entry_class()
