@@ -11,11 +11,9 @@ from tests.support import s3_standin
 from tests.support.seaweed import fresh_bucket, s3_options, seaweed  # noqa: F401
 from zvault.base.secret import Secret
 from zvault.storage.api import Delete, Put, Storage
-from zvault.storage.counting import CountingStorage
 from zvault.storage.digest import read_entries, store_digest
 from zvault.storage.errors import InvalidKeyError
 from zvault.storage.file import FileStorage
-from zvault.storage.gate import GatedStorage
 from zvault.storage.inmem import InMemStorage
 from zvault.storage.s3 import S3Storage
 from zvault.storage.s3_options import S3Credentials, S3Options
@@ -41,7 +39,7 @@ AWKWARD_KEYS = (
     "_under/_score",
 )
 KINDS = (
-    "inmem", "file", "file-cached", "gated", "counted", "aws", "aws-cached", "b2", "generic",
+    "inmem", "file", "file-cached", "aws", "aws-cached", "b2", "generic",
     "seaweed", "seaweed-prefix",
 )  # fmt: skip
 CACHE_BYTES = 1 << 20
@@ -61,8 +59,6 @@ async def _make(request: pytest.FixtureRequest, tmp_path: Path, stack: AsyncExit
         "inmem": InMemStorage,
         "file": lambda: FileStorage.open(tmp_path / "data"),
         "file-cached": lambda: FileStorage.open(tmp_path / "data", cache_bytes=CACHE_BYTES),
-        "gated": lambda: GatedStorage(InMemStorage()),
-        "counted": lambda: CountingStorage(FileStorage.open(tmp_path / "data")),
     }
     if kind in simple:
         return simple[kind]()

@@ -8,7 +8,6 @@ the content ``{"Value":"<base64>"}`` and a newline).
 import binascii
 import json
 
-from zvault.storage import keys
 from zvault.storage.errors import InvalidKeyError
 
 SCRATCH_NAME = ".zvault-tmp"
@@ -90,8 +89,3 @@ def _decode_loosely(content: bytes) -> bytes:
         return binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         raise ValueError("the field Value is no base64") from None
-
-
-def is_foreign_key(key: str) -> bool:
-    """True for a listed name that no server can have written as a key."""
-    return not keys.is_clean(key) or not key.isprintable() or ".." in key

@@ -5,11 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from zvault.storage.api import Delete, Put
 from zvault.storage.cache import FetchCache, ValueCache
-from zvault.storage.counting import CountingStorage
-from zvault.storage.gate import GatedStorage
-from zvault.storage.inmem import InMemStorage
 from zvault.storage.window import ordered_map
 
 
@@ -59,58 +55,6 @@ def test_of_two_writes_at_once_neither_is_remembered_before_both_ended() -> None
     token = cache.begin_fetch("k")
     cache.end_fetch("k", token, b"truth")
     assert cache.get("k") == b"truth"
-
-
-async def test_a_held_gate_lets_reads_through_and_writes_wait() -> None:
-    gate = GatedStorage(InMemStorage({"a": b"1"}))
-    async with gate.held():
-        write = asyncio.create_task(gate.apply([Put("a", b"2")]))
-        await asyncio.sleep(0.01)
-        assert not write.done()
-        assert await gate.get("a") == b"1"
-    await write
-    assert await gate.get("a") == b"2"
-
-
-async def test_holding_waits_for_the_writes_under_way() -> None:
-    class Slow(InMemStorage):
-        async def apply(self, operations: object) -> None:
-            await asyncio.sleep(0.02)
-            await super().apply(operations)  # type: ignore[arg-type]
-
-    gate = GatedStorage(Slow())
-    write = asyncio.create_task(gate.apply([Put("a", b"1")]))
-    await asyncio.sleep(0)
-    async with gate.held(), gate.held():
-        assert write.done()
-        assert await gate.get("a") == b"1"
-
-
-async def test_a_gate_opens_again_after_an_error_inside_and_in_a_write() -> None:
-    gate = GatedStorage(InMemStorage())
-    with pytest.raises(KeyError):
-        async with gate.held():
-            raise KeyError("inside")
-    with pytest.raises(Exception, match="refused"):
-        await gate.apply([Put("a..b", b"")])
-    async with gate.held():
-        pass
-    await gate.apply([Put("a", b"1")])
-
-
-async def test_an_open_gate_does_not_suspend_a_writer() -> None:
-    with pytest.raises(StopIteration):
-        GatedStorage(InMemStorage()).apply([Put("a", b"1")]).send(None)
-
-
-async def test_counts_are_of_what_passed() -> None:
-    store = CountingStorage(InMemStorage())
-    await store.apply([Put("a", b"123"), Put("b", b"4"), Delete("a")])
-    await store.get("a")
-    await store.list("")
-    counts = store.counts
-    assert (counts.applies, counts.puts, counts.deletes, counts.written_bytes) == (1, 2, 1, 4)
-    assert (counts.gets, counts.lists) == (1, 1)
 
 
 async def numbers(count: int) -> AsyncIterator[int]:
