@@ -36,17 +36,3 @@ def open_with_key(key: Secret, sealed: bytes, *, header: bytes, nonce: bytes) ->
         raise BoxError(
             "wrong password, or the content was changed", hint="check the password"
         ) from None
-
-
-def seal(
-    password: Secret, content: Secret, *, header: bytes, salt: bytes, iterations: int, nonce: bytes
-) -> bytes:
-    """``seal_with_key`` under a key derived from the password."""
-    return seal_with_key(derive(password, salt, iterations), content, header=header, nonce=nonce)
-
-
-def open_box(
-    password: Secret, sealed: bytes, *, header: bytes, salt: bytes, iterations: int, nonce: bytes
-) -> Secret:
-    """``open_with_key`` under a key derived from the password. Raises BoxError."""
-    return open_with_key(derive(password, salt, iterations), sealed, header=header, nonce=nonce)

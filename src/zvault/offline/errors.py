@@ -34,9 +34,3 @@ class MountTableError(VerificationError):
     """The store opens, but its mount tables do not say where anything is."""
 
     code = "mount-table"
-
-
-class StoreVerifyError(VerificationError):
-    """The store was gone through, and something in it does not open or does not fit."""
-
-    code = "store-verify"

@@ -57,11 +57,6 @@ async def open_offline(
     return OfflineStore(storage, barrier, config, await load_mounts(barrier))
 
 
-async def open_with_unseal_key(storage: Storage, key: Secret) -> OfflineStore:
-    """``open_offline`` with the reconstructed key."""
-    return await open_offline(storage, key)
-
-
 async def unseal_key_of(
     storage: Storage, key_source: KeySource, config: SealConfig | None = None
 ) -> Secret:

@@ -14,7 +14,6 @@ from zvault.records.errors import RecordError
 from zvault.records.tokens import salt_id
 
 ID_PREFIX = "sys/expire/id/"
-TOKEN_PREFIX = "sys/expire/token/"  # noqa: S105 - a path
 
 
 @dataclass(frozen=True, slots=True)

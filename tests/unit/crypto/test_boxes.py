@@ -1,6 +1,7 @@
 """The password box and the reader of old openssl files."""
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -8,11 +9,14 @@ from zvault.base.secret import Secret
 from zvault.crypto.aead import new_aead
 from zvault.crypto.errors import BoxError, KeyLengthError, OpensslFileError
 from zvault.crypto.openssl_file import is_openssl_file, open_openssl_file
-from zvault.crypto.sealed_box import derive, open_box, seal
+from zvault.crypto.sealed_box import derive, open_with_key, seal_with_key
 
 PASSWORD = Secret("correct horse battery")
 HEADER = b"header 1"
-BOX = {"header": HEADER, "salt": b"s" * 16, "nonce": b"n" * 12, "iterations": 10}
+SALT, NONCE, ITERATIONS = b"s" * 16, b"n" * 12, 10
+SEALED = seal_with_key(
+    derive(PASSWORD, SALT, ITERATIONS), Secret("content"), header=HEADER, nonce=NONCE
+)
 
 # openssl enc -aes-256-cbc -pbkdf2 -iter 250000 -salt (OpenSSL 3.0.19), raw and with -a
 RAW = bytes.fromhex(
@@ -28,29 +32,45 @@ def test_deriving_is_pbkdf2_hmac_sha256() -> None:
     assert derive(PASSWORD, b"salt", 1000, 48).reveal() == expected
 
 
+def opened(
+    sealed: bytes = SEALED,
+    *,
+    password: Secret = PASSWORD,
+    header: bytes = HEADER,
+    salt: bytes = SALT,
+    nonce: bytes = NONCE,
+    iterations: int = ITERATIONS,
+) -> bytes:
+    key = derive(password, salt, iterations)
+    return open_with_key(key, sealed, header=header, nonce=nonce).reveal()
+
+
 def test_a_box_gives_its_content_to_password_and_header() -> None:
-    sealed = seal(PASSWORD, Secret("content"), **BOX)  # type: ignore[arg-type]
-    assert open_box(PASSWORD, sealed, **BOX).reveal() == b"content"  # type: ignore[arg-type]
+    assert opened() == b"content"
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"header": b"header 2"}, {"salt": b"t" * 16}, {"nonce": b"m" * 12}, {"iterations": 11}],
+    [
+        {"password": Secret("correct horse batterz")},
+        {"header": b"header 2"},
+        {"salt": b"t" * 16},
+        {"nonce": b"m" * 12},
+        {"iterations": 11},
+    ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_box_does_not_open_with_anything_else(change: dict[str, object]) -> None:
-    sealed = seal(PASSWORD, Secret("content"), **BOX)  # type: ignore[arg-type]
+def test_a_box_does_not_open_with_anything_else(change: dict[str, Any]) -> None:
     with pytest.raises(BoxError):
-        open_box(PASSWORD, sealed, **BOX | change)  # type: ignore[arg-type]
+        opened(**change)
 
 
 def test_no_flipped_bit_of_a_box_goes_unseen() -> None:
-    sealed = seal(PASSWORD, Secret("content"), **BOX)  # type: ignore[arg-type]
-    for position in range(len(sealed)):
-        broken = bytearray(sealed)
+    for position in range(len(SEALED)):
+        broken = bytearray(SEALED)
         broken[position] ^= 1
         with pytest.raises(BoxError):
-            open_box(PASSWORD, bytes(broken), **BOX)  # type: ignore[arg-type]
+            opened(bytes(broken))
 
 
 @pytest.mark.parametrize("content", [RAW, ARMORED], ids=["raw", "base64"])
