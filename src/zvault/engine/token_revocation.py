@@ -62,32 +62,35 @@ class TokenRevocation:
             entry = await self._store.read(inner)
             if entry is None:
                 return False
-            doomed = await self._family_of(entry, marked)
-            for start in range(0, len(doomed), _CHUNK):
-                await self._remove(doomed[start : start + _CHUNK])
+            for generation in reversed(await self._generations(entry, marked)):
+                for start in range(0, len(generation), _CHUNK):
+                    await self._remove(generation[start : start + _CHUNK])
             return True
         finally:
             self._unmark(marked)
 
-    async def _family_of(self, entry: TokenEntry, marked: list[str]) -> list[TokenEntry]:
-        """The token and all below it, children before parents; each marked as it is found."""
-        found: list[TokenEntry] = []
+    async def _generations(self, entry: TokenEntry, marked: list[str]) -> list[list[TokenEntry]]:
+        """The token, its children, their children, …; each marked as it is found.
+
+        A generation is durable before the one above it begins to go: storage does not promise the
+        order inside one batch after a power cut, and a child must not be left without its parent.
+        """
+        generations = [[entry]]
         seen = {entry.id}
-        waiting = [entry]
-        while waiting:
-            current = waiting.pop()
-            found.append(current)
-            for child in await self._store.children(current.id):
-                if child in seen:
-                    continue
-                seen.add(child)
-                marked.append(child)
-                self._mark(child)
-                child_entry = await self._store.read(child)
-                if child_entry is not None:
-                    waiting.append(child_entry)
-        found.reverse()
-        return found
+        while generations[-1]:
+            below: list[TokenEntry] = []
+            for parent in generations[-1]:
+                for child in await self._store.children(parent.id):
+                    if child in seen:
+                        continue
+                    seen.add(child)
+                    marked.append(child)
+                    self._mark(child)
+                    child_entry = await self._store.read(child)
+                    if child_entry is not None:
+                        below.append(child_entry)
+            generations.append(below)
+        return generations
 
     def _mark(self, token: str) -> None:
         self._doomed.mark(token)
