@@ -26,6 +26,7 @@ from zvault.cli.site_options import (
     TokenFileOption,
     brought,
     copy_progress,
+    interruptible,
     stopwatch,
 )
 from zvault.ops.migration.errors import MigrationRefusedError, NotConfirmedError
@@ -146,7 +147,8 @@ def rollback(
         place = load_site(site)
         say = stopwatch()
         with operator_of(place, bring, say, copy_progress(say)) as operator:
-            ended = asyncio.run(operator.turn_back())
+            with interruptible():
+                ended = asyncio.run(operator.turn_back())
             target = to or asyncio.run(_stage_before(operator))
         if ended is not None:
             _print_ended(ended, as_json, "put back")
@@ -165,7 +167,8 @@ def resume(
     with reporting_errors(as_json=as_json):
         bring = brought(shares_file, prompt_shares, token_file)
         say = stopwatch()
-        with operator_of(load_site(site), bring, say, copy_progress(say)) as operator:
+        place = load_site(site)
+        with operator_of(place, bring, say, copy_progress(say)) as operator, interruptible():
             ended = asyncio.run(operator.resume())
         _print_ended(ended, as_json, "done")
 
@@ -241,7 +244,8 @@ def _run(
             )
         if to == stages.LAST:
             keep_s3_credentials(site, os.environ, say)
-        ended = asyncio.run(operator.migrate(proposal, proposal.id if yes else confirmed))
+        with interruptible():
+            ended = asyncio.run(operator.migrate(proposal, proposal.id if yes else confirmed))
     _print_ended(ended, as_json, "done")
 
 

@@ -4,8 +4,9 @@ What lives here: where the site file is, what the operator brings. What never do
 secret in argv.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from zvault.app.wiring import Brought
 from zvault.base.errors import UsageError
 from zvault.base.secret import Secret
 from zvault.cli.output import progress
+from zvault.ops.migration.errors import MigrationInterruptedError
 from zvault.ops.unseal.private_file import read_private
 from zvault.ops.unseal.shares import prompt_shares, read_shares_file
 from zvault.storage.copy import Progress
@@ -62,6 +64,18 @@ def copy_progress(say: Callable[[str], None]) -> Callable[[Progress], None]:
         say(f"  {seen.entries} entries, {seen.entries_per_second:.0f}/s")
 
     return tell
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C leaves the journal open and says how to go on. Raises MigrationInterruptedError."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise MigrationInterruptedError(
+            "stopped by hand, half-way",
+            hint="zvault status shows how far; then zvault resume or zvault rollback",
+        ) from None
 
 
 def _once(read: Callable[[], Sequence[Secret]]) -> Callable[[], Sequence[Secret]]:

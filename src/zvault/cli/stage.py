@@ -26,6 +26,7 @@ from zvault.cli.site_options import (
     TokenFileOption,
     brought,
     copy_progress,
+    interruptible,
     stopwatch,
 )
 from zvault.ops.migration.journal import read_journal
@@ -77,7 +78,8 @@ def up(
             if proposal is not None:
                 if stage == LAST and not proposal.refusals:
                     keep_s3_credentials(place, os.environ, say)
-                asyncio.run(operator.migrate(proposal, proposal.id))
+                with interruptible():
+                    asyncio.run(operator.migrate(proposal, proposal.id))
             stood = asyncio.run(_stand(operator).up(stage))
         emit(
             {

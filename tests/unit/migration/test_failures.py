@@ -195,7 +195,9 @@ async def test_when_putting_back_fails_too_both_are_said_and_it_can_be_tried_aga
 
     object.__setattr__(operator.ports, "stores", _With(stores, "prove", fail))
     proposal = await operator.propose(9, Options())
-    with pytest.raises(MigrationInterruptedError, match=r"planted; and then: .*refused"):
+    with pytest.raises(
+        MigrationInterruptedError, match=r"unexpected RuntimeError; and then: .*refused"
+    ):
         await operator.migrate(proposal, proposal.id)
     site.gone = set()
     ended = await connect(site, Killer())[1]().turn_back()
@@ -263,6 +265,19 @@ async def test_an_accepted_loss_is_named_and_the_old_stage_comes_back() -> None:
     end = end_state(site)
     assert (end["stage"], end["sealed"], end["clients"]) == (8, False, ("http", True))
     assert site.state.store_url == f"{FILE_URL}-r2"
+
+
+async def test_a_server_without_its_store_does_not_count_as_serving() -> None:
+    site = new_site(8)
+    await go(site, 9)
+    assert site.state is not None
+    as_of = site.state.retired[0].at_ns
+    site.gone = {S3_URL}
+    assert site.serving()
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(8, Options(accept_loss_since_ns=as_of))
+    assert not proposal.parameters.source_serves
+    assert "rehearse-canary" not in proposal.steps
 
 
 async def test_a_younger_backup_is_taken_instead_of_the_stale_store() -> None:

@@ -48,9 +48,10 @@ class Execution:
         try:
             if not self._now().aborting:
                 self._write("abort", "", {})
-            for name in reversed(self._entered()):
+            now = self._now()
+            for name in reversed(now.entered):
                 self.world.say(f"putting back: {name}")
-                await STEPS[name].undo(self.world, self._materials().get(name, {}))
+                await STEPS[name].undo(self.world, now.materials.get(name, {}))
                 self._write("undone", name, {})
             await self._require_returned()
         except Exception as cause:
@@ -79,10 +80,13 @@ class Execution:
 
     async def _do(self, name: str) -> None:
         step, world = STEPS[name], self.world
+        now = self._now()
         if await step.done(world):
+            if name in now.entered and name not in now.outcomes:
+                self._write("outcome", name, {"found_done": True})
             return
         world.say(step.describe(world))
-        if name not in self._entered():
+        if name not in now.entered:
             self._write("undo", name, await step.material(world))
         self._write("intent", name, {})
         begin = world.ports.machine.monotonic()
@@ -115,12 +119,6 @@ class Execution:
     async def _require_returned(self) -> None:
         if self.world.parameters.source_serves:
             await require_stage(self.world, self.world.source)
-
-    def _entered(self) -> tuple[str, ...]:
-        return self._now().entered
-
-    def _materials(self) -> dict[str, dict[str, Any]]:
-        return dict(self._now().materials)
 
     def _now(self) -> Run:
         return next(run for run in runs(self.journal.records) if run.id == self.run.id)
@@ -155,4 +153,5 @@ async def require_stage(world: World, side: Side) -> None:
 def _sentence(cause: BaseException) -> str:
     if isinstance(cause, ZvaultError):
         return cause.message
-    return f"{type(cause).__name__}: {cause}"
+    # What an unforeseen error says is not ours to print: it could quote a value.
+    return str(cause) if isinstance(cause, OSError) else f"unexpected {type(cause).__name__}"

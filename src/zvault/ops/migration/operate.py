@@ -208,7 +208,11 @@ class Operator:
             source_serves=seal.reachable and not seal.sealed,
         )
         plan_steps(parameters)
-        return replace(parameters, recovery=await self._recovery(parameters, state))
+        recovery = await self._recovery(parameters, state)
+        if recovery is None:
+            return parameters
+        # A server whose store is gone may still call itself unsealed; it serves nobody.
+        return replace(parameters, recovery=recovery, source_serves=False)
 
     async def _recovery(self, parameters: Parameters, state: SiteState) -> Recovery | None:
         accepted = parameters.options.accept_loss_since_ns

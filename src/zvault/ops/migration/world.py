@@ -89,13 +89,13 @@ async def await_answer(world: World, target: Target) -> SealFacts:
         facts = await world.ports.vault.seal_status(target)
         if facts.reachable:
             return facts
-        alive = (await world.ports.server.observe()).alive
-        if not alive or machine.monotonic() >= deadline:
-            state = "does not answer" if alive else "ended"
+        server = await world.ports.server.observe()
+        if not server.alive or machine.monotonic() >= deadline:
+            state = "does not answer" if server.alive else "ended"
+            why = facts.reason if server.alive else server.last_words
             raise ServerSilentError(
-                f"the server at {target.address} {state}"
-                + (f": {facts.reason}" if facts.reason else ""),
-                hint="look at the end of the server's log",
+                f"the server at {target.address} {state}" + (f": {why}" if why else ""),
+                hint="look at the server's log",
             )
         await machine.sleep(_POLL_SECONDS)
 

@@ -30,6 +30,8 @@ class ServerFacts:
     pid: int | None
     config_path: Path | None
     address: str | None
+    last_words: str = ""
+    """The end of its log when it is dead."""
 
 
 class Runtime(Protocol):

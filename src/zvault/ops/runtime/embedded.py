@@ -13,7 +13,12 @@ from pathlib import Path
 
 from zvault.ops.runtime.api import Desired, ServerFacts
 from zvault.ops.runtime.errors import OtherConfigurationError
-from zvault.ops.runtime.process import Command, DetachedProcess, clean_environment
+from zvault.ops.runtime.process import (
+    Command,
+    DetachedProcess,
+    clean_environment,
+    last_lines,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class EmbeddedRuntime:
             pid=record.process.pid if alive and record.process else None,
             config_path=Path(config) if config else None,
             address=record.label.get("address"),
+            last_words="" if alive else last_lines(self.process.log_path),
         )
 
     def start(self, config_path: Path, address: str, *, fenced: bool = False) -> None:

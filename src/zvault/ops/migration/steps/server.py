@@ -41,15 +41,20 @@ class Restart(CheckStep):
         return {}
 
     async def undo(self, world: World, material: dict[str, Any]) -> None:
+        by_hand = await world.ports.credentials.has_shares()
+        agent = (await world.ports.agent.observe()).alive
+        if by_hand and agent:
+            # Two who give shares at a time spoil each other's round.
+            await world.ports.agent.stop()
         if not await _runs(world, world.source):
             await world.ports.server.stop()
         await ensure_running(world, world.source)
         if await is_serving(world, world.source):
             return
-        if await world.ports.credentials.has_shares():
+        if by_hand:
             shares = await world.ports.credentials.shares()
             await world.ports.vault.unseal(world.source.target, shares)
-        elif (await world.ports.agent.observe()).alive:
+        elif agent:
             await await_unsealed(world, world.source.target)
 
 
