@@ -1,7 +1,9 @@
 """The engine in this process: unsealed, asked without HTTP, under a clock that tests move."""
 
+import asyncio
 import base64
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -188,3 +190,26 @@ async def golden(name: str, directory: Path) -> AsyncIterator[tuple[Running, Gol
         yield running, store
     finally:
         await core.shutdown()
+
+
+def slow_down(server: Running) -> None:
+    """Storage calls take their time, as on a disk, and not always the same."""
+    storage = server.core.storage
+    get, apply = storage.get, storage.apply
+    luck = random.Random(7)
+
+    async def pause() -> None:
+        for _ in range(luck.randrange(8)):
+            await asyncio.sleep(0)
+
+    async def slow_get(key: str) -> bytes | None:
+        await pause()
+        return await get(key)
+
+    async def slow_apply(operations: Any) -> None:
+        await pause()
+        await apply(operations)
+        await pause()
+
+    storage.get = slow_get  # type: ignore[method-assign]
+    storage.apply = slow_apply  # type: ignore[method-assign]

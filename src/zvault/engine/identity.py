@@ -64,7 +64,8 @@ class IdentityStore:
         self._clock = clock
         self._random_bytes = random_bytes
         self._on_change = on_change
-        self._lock = asyncio.Lock()
+        self.changing = asyncio.Lock()
+        """Held from looking at what is to be changed until the change is saved."""
         self._buckets: dict[str, Bucket] = {}
         self._views: dict[str, IdentityView] = {}
         self._local_aliases: dict[str, list[Alias]] = {}
@@ -164,7 +165,7 @@ class IdentityStore:
         known = self.entity_of_alias(mount.accessor, name)
         if known is not None:
             return known
-        async with self._lock:
+        async with self.changing:
             known = self.entity_of_alias(mount.accessor, name)
             if known is not None:
                 return known
@@ -216,10 +217,9 @@ class IdentityStore:
         return alias
 
     async def save_entity(self, entity: Entity) -> None:
-        """Store a new or changed entity. Raises StorageError."""
-        async with self._lock:
-            entity.last_update_time.CopyFrom(make_timestamp(self._clock.now_ns()))
-            await self._save_entity(entity)
+        """Store a new or changed entity. Hold ``changing``. Raises StorageError."""
+        entity.last_update_time.CopyFrom(make_timestamp(self._clock.now_ns()))
+        await self._save_entity(entity)
 
     async def _save_entity(self, entity: Entity) -> None:
         await self._write(ENTITY_BUCKETS, entity.id, lambda bucket: put_entity(bucket, entity))
@@ -229,20 +229,15 @@ class IdentityStore:
         self._changed()
 
     async def delete_entity(self, entity_id: str) -> None:
-        """Remove an entity and take it out of its groups; absent is fine. Raises StorageError."""
-        async with self._lock:
-            if entity_id not in self.entities:
-                return
-            for group in [g for g in self.groups.values() if entity_id in g.member_entity_ids]:
-                changed = Group.FromString(group.SerializeToString())
-                changed.member_entity_ids.remove(entity_id)
-                await self._save_group(changed)
-            await self._write(
-                ENTITY_BUCKETS, entity_id, lambda bucket: remove_item(bucket, entity_id)
-            )
-            self.entities.pop(entity_id)
-            self._unindex(entity_id)
-            self._changed()
+        """Remove an entity, also from its groups. Hold ``changing``. Raises StorageError."""
+        for group in [g for g in self.groups.values() if entity_id in g.member_entity_ids]:
+            changed = Group.FromString(group.SerializeToString())
+            changed.member_entity_ids.remove(entity_id)
+            await self.save_group(changed)
+        await self._write(ENTITY_BUCKETS, entity_id, lambda bucket: remove_item(bucket, entity_id))
+        self.entities.pop(entity_id, None)
+        self._unindex(entity_id)
+        self._changed()
 
     def new_group(self, name: str) -> Group:
         """A group that is not stored yet."""
@@ -259,11 +254,7 @@ class IdentityStore:
         return next((g for g in self.groups.values() if g.name.lower() == wanted), None)
 
     async def save_group(self, group: Group) -> None:
-        """Store a new or changed group. Raises StorageError."""
-        async with self._lock:
-            await self._save_group(group)
-
-    async def _save_group(self, group: Group) -> None:
+        """Store a new or changed group. Hold ``changing``. Raises StorageError."""
         group.modify_index += 1
         group.last_update_time.CopyFrom(make_timestamp(self._clock.now_ns()))
         await self._write(GROUP_BUCKETS, group.id, lambda bucket: put_group(bucket, group))
@@ -271,17 +262,14 @@ class IdentityStore:
         self._changed()
 
     async def delete_group(self, group_id: str) -> None:
-        """Remove a group; absent is fine. Raises StorageError."""
-        async with self._lock:
-            if group_id not in self.groups:
-                return
-            await self._write(GROUP_BUCKETS, group_id, lambda bucket: remove_item(bucket, group_id))
-            self.groups.pop(group_id)
-            self._changed()
+        """Remove a group. Hold ``changing``. Raises StorageError."""
+        await self._write(GROUP_BUCKETS, group_id, lambda bucket: remove_item(bucket, group_id))
+        self.groups.pop(group_id, None)
+        self._changed()
 
     async def forget_mount(self, accessor: str) -> None:
         """Drop the aliases of an auth mount that is gone. Raises StorageError."""
-        async with self._lock:
+        async with self.changing:
             owners = {owner for (mount, _), owner in self._aliases.items() if mount == accessor}
             for owner in sorted(owners & self.entities.keys()):
                 entity = Entity.FromString(self.entities[owner].SerializeToString())

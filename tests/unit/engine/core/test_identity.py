@@ -1,10 +1,14 @@
 """Entities and groups: made by logins, carried by tokens."""
 
+import asyncio
+
 import pytest
 
-from tests.support.running import Running, fresh, restarted
-from zvault.engine.api import Auth
+from tests.support.running import Running, fresh, restarted, slow_down
+from zvault.engine.api import Auth, Operation
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
+
+ALL = 'capabilities = ["create", "read", "update", "delete"]'
 
 
 async def approle(server: Running, name: str = "r") -> dict[str, str]:
@@ -201,3 +205,38 @@ async def test_no_group_is_in_itself() -> None:
         found = await server.read("identity/group/name/a")
         assert found is not None
         assert found["member_group_ids"] == [ids[1]]
+
+
+@pytest.mark.parametrize("kind", ["entity", "group"])
+async def test_the_name_in_the_path_decides_and_no_id_beside_it(kind: str) -> None:
+    async with fresh() as server:
+        other = await server.write(f"identity/{kind}", name="other", policies=["before"])
+        assert other is not None
+        assert other.data is not None
+        number = other.data["id"]
+        await server.policy("p", f'path "identity/{kind}/name/mine" {{ {ALL} }}')
+        token = await server.token(policies=["p"])
+        path = f"identity/{kind}/name/mine"
+        await server.write(path, token, id=number, policies=["admin"])
+        read = await server.call(Operation.READ, path, {"id": number}, token)
+        assert read is not None
+        assert read.data is not None
+        assert read.data["name"] == "mine"
+        await server.call(Operation.DELETE, path, {"id": number}, token)
+        kept = await server.read(f"identity/{kind}/id/{number}")
+        assert kept is not None
+        assert (kept["name"], kept["policies"]) == ("other", ["before"])
+
+
+@pytest.mark.parametrize("kind", ["entity", "group"])
+async def test_of_two_changes_at_once_none_is_lost(kind: str) -> None:
+    async with fresh() as server:
+        path = f"identity/{kind}/name/x"
+        await server.write(path)
+        slow_down(server)
+        first = {"metadata": {"k": "v"}}
+        second = {"disabled": True} if kind == "entity" else {"policies": ["p"]}
+        await asyncio.gather(server.call_update(path, first), server.call_update(path, second))
+        found = await server.read(path)
+        assert found is not None
+        assert found | first | second == found

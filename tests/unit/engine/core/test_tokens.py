@@ -1,12 +1,11 @@
 """Tokens: made, looked at, used up, renewed, revoked."""
 
 import asyncio
-import random
 from typing import Any
 
 import pytest
 
-from tests.support.running import Running, fresh, restarted
+from tests.support.running import Running, fresh, restarted, slow_down
 from zvault.engine.api import Operation, Response
 from zvault.engine.errors import EngineError, InvalidRequestError, PermissionDeniedError
 from zvault.records import ssc
@@ -28,29 +27,6 @@ async def looked_up(server: Running, token: str) -> dict[str, Any]:
     assert response is not None
     assert response.data is not None
     return response.data
-
-
-def slow_down(server: Running) -> None:
-    """Storage calls take their time, as on a disk, and not always the same."""
-    storage = server.core.storage
-    get, apply = storage.get, storage.apply
-    luck = random.Random(7)
-
-    async def pause() -> None:
-        for _ in range(luck.randrange(8)):
-            await asyncio.sleep(0)
-
-    async def slow_get(key: str) -> bytes | None:
-        await pause()
-        return await get(key)
-
-    async def slow_apply(operations: Any) -> None:
-        await pause()
-        await apply(operations)
-        await pause()
-
-    storage.get = slow_get  # type: ignore[method-assign]
-    storage.apply = slow_apply  # type: ignore[method-assign]
 
 
 async def all_keys(server: Running, prefix: str = "sys/") -> set[str]:
@@ -475,6 +451,21 @@ async def test_roles_decide_over_the_one_who_asks() -> None:
             await server.write("auth/token/create/r", maker, policies=["other"])
         with pytest.raises(InvalidRequestError, match="unknown role nope"):
             await server.write("auth/token/create/nope")
+
+
+async def test_a_role_in_the_body_gives_nothing_that_the_path_does_not() -> None:
+    async with fresh() as server:
+        await server.write("auth/token/roles/adm", allowed_policies="admin", orphan=True)
+        for path in ("create", "create-orphan"):
+            text = f'path "auth/token/{path}" {{ capabilities = ["update"] }}'
+            await server.policy("m", text)
+            maker = await server.token(policies=["m"])
+            with pytest.raises(InvalidRequestError, match="must be subset of parent"):
+                await server.token(maker, path=path, role_name="adm", policies=["admin"])
+            child = await server.token(maker, path=path, role_name="adm")
+            found = await looked_up(server, child)
+            assert found["policies"] == ["default", "m"]
+            assert "role" not in found
 
 
 async def test_a_renewal_follows_the_role_as_it_is_now() -> None:

@@ -41,6 +41,12 @@ def checked_policies(policies: list[str]) -> tuple[str, ...]:
     return names
 
 
+def asked_id(request: Request, data: FieldData) -> str:
+    """The id asked for; on a path that names someone the name decides, as the policies do."""
+    wanted: str = data["id"]
+    return "" if "/name/" in request.relative_path else wanted
+
+
 class Entities:
     """Who there is."""
 
@@ -75,14 +81,19 @@ class Entities:
             _FIELDS,
         )
 
-    def _find(self, data: FieldData) -> Entity | None:
-        if data["id"]:
-            return self._store.entities.get(data["id"])
+    def _find(self, request: Request, data: FieldData) -> Entity | None:
+        wanted = asked_id(request, data)
+        if wanted:
+            return self._store.entities.get(wanted)
         return self._store.entity_named(data["name"]) if data["name"] else None
 
     async def _write(self, request: Request, data: FieldData) -> Response | None:
-        known = self._find(data)
-        if known is None and data["id"]:
+        async with self._store.changing:
+            return await self._changed(request, data)
+
+    async def _changed(self, request: Request, data: FieldData) -> Response | None:
+        known = self._find(request, data)
+        if known is None and asked_id(request, data):
             raise InvalidRequestError("entity not found from id")
         name = data["name"]
         if known is None:
@@ -106,13 +117,14 @@ class Entities:
         return Response(data={"aliases": None, "id": entity.id, "name": entity.name})
 
     async def _read(self, request: Request, data: FieldData) -> Response | None:
-        entity = self._find(data)
+        entity = self._find(request, data)
         return None if entity is None else Response(data=self._shown(entity))
 
     async def _delete(self, request: Request, data: FieldData) -> None:
-        entity = self._find(data)
-        if entity is not None:
-            await self._store.delete_entity(entity.id)
+        async with self._store.changing:
+            entity = self._find(request, data)
+            if entity is not None:
+                await self._store.delete_entity(entity.id)
 
     async def _list_ids(self, request: Request, data: FieldData) -> Response:
         return self._listed(lambda entity: entity.id)
@@ -141,7 +153,7 @@ class Entities:
         return None
 
     async def _lookup(self, request: Request, data: FieldData) -> Response | None:
-        entity = self._find(data)
+        entity = self._find(request, data)
         if entity is None and data["alias_id"]:
             entity = next(
                 (

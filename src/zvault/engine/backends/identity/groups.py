@@ -9,7 +9,7 @@ from typing import Any
 
 from zvault.base.gotime import format_time
 from zvault.engine.api import Operation, Request, Response
-from zvault.engine.backends.identity.entities import checked_policies
+from zvault.engine.backends.identity.entities import asked_id, checked_policies
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData, Route
@@ -56,14 +56,19 @@ class Groups:
             _FIELDS,
         )
 
-    def _find(self, data: FieldData) -> Group | None:
-        if data["id"]:
-            return self._store.groups.get(data["id"])
+    def _find(self, request: Request, data: FieldData) -> Group | None:
+        wanted = asked_id(request, data)
+        if wanted:
+            return self._store.groups.get(wanted)
         return self._store.group_named(data["name"]) if data["name"] else None
 
     async def _write(self, request: Request, data: FieldData) -> Response | None:
-        known = self._find(data)
-        if known is None and data["id"]:
+        async with self._store.changing:
+            return await self._changed(request, data)
+
+    async def _changed(self, request: Request, data: FieldData) -> Response | None:
+        known = self._find(request, data)
+        if known is None and asked_id(request, data):
             raise InvalidRequestError("group id does not exist")
         if data["type"] not in ("", "internal", "external"):
             raise InvalidRequestError(f"invalid group type {data['type']!r}")
@@ -133,14 +138,15 @@ class Groups:
             await self._store.save_group(changed)
 
     async def _read(self, request: Request, data: FieldData) -> Response | None:
-        group = self._find(data)
+        group = self._find(request, data)
         return None if group is None else Response(data=self._shown(group))
 
     async def _delete(self, request: Request, data: FieldData) -> None:
-        group = self._find(data)
-        if group is not None:
-            await self._set_members(group.id, [])
-            await self._store.delete_group(group.id)
+        async with self._store.changing:
+            group = self._find(request, data)
+            if group is not None:
+                await self._set_members(group.id, [])
+                await self._store.delete_group(group.id)
 
     async def _list_ids(self, request: Request, data: FieldData) -> Response:
         return self._listed(lambda group: group.id)

@@ -67,7 +67,7 @@ class TokenCreation:
         parent = request.token
         if parent is None:
             raise PermissionDeniedError("permission denied")
-        role = await self._role(data["role_name"])
+        role = await self._role(_role_in_path(request, data))
         wish = _wish(request, data)
         plan = plan_token(wish, parent, role, is_sudo=request.is_root or request.has_sudo)
         entity_id = await self._entity(wish, role) or plan.entity_id
@@ -170,6 +170,12 @@ class TokenCreation:
         if entity.disabled:
             raise InvalidRequestError("entity from the given entity alias is disabled")
         return entity.id
+
+
+def _role_in_path(request: Request, data: FieldData) -> str:
+    """The role that the path names, as the policies do; one in a body counts for nothing."""
+    name: str = data["role_name"]
+    return name if request.relative_path.startswith("create/") else ""
 
 
 def _wish(request: Request, data: FieldData) -> TokenWish:
