@@ -170,6 +170,9 @@ class Client:
     longest_seconds: float = 0.0
     number: int = 0
     path: str = "zakupai/data/services/gateway/journey"
+    roles: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Services that log in as well, by name."""
+    logins: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -195,12 +198,26 @@ class Client:
                 seen = self.ask("GET", self.path)["data"]["data"]["number"]
                 if seen != number:
                     self.failures.append(f"wrote {number}, read {seen}")
+                if self.roles and number % 3 == 0:
+                    self._be_a_service(sorted(self.roles)[number // 3 % len(self.roles)])
             except (OSError, http.client.HTTPException, AssertionError, KeyError) as error:
                 self.failures.append(f"{number}: {type(error).__name__} {error}")
             self.longest_seconds = max(self.longest_seconds, time.monotonic() - begin)
             time.sleep(0.005)
 
-    def ask(self, method: str, path: str, body: str | None = None) -> Any:
+    def _be_a_service(self, name: str) -> None:
+        """Log in with the role_id and secret_id that the real Vault issued, read, log out."""
+        role = self.roles[name]
+        login = json.dumps({"role_id": role["role_id"], "secret_id": role["secret_id"]})
+        token = self.ask("POST", "auth/approle/login", login)["auth"]["client_token"]
+        mine = json.dumps({"data": {"service": name, "number": self.number}})
+        self.ask("POST", f"zakupai/data/services/{name}/own", mine, token)
+        read = self.ask("GET", f"zakupai/data/services/{name}/own", token=token)
+        assert read["data"]["data"] == {"service": name, "number": self.number}
+        self.ask("POST", "auth/token/revoke-self", token=token)
+        self.logins += 1
+
+    def ask(self, method: str, path: str, body: str | None = None, token: str | None = None) -> Any:
         """One request on a connection of its own, to where the address file says."""
         url = urlsplit(self.site.front_door.address_file.read_text().strip())
         host, port = url.hostname or "", url.port or 0
@@ -211,7 +228,7 @@ class Client:
         else:
             connection = http.client.HTTPConnection(host, port, timeout=70)
         try:
-            connection.request(method, f"/v1/{path}", body, {"X-Vault-Token": self.token})
+            connection.request(method, f"/v1/{path}", body, {"X-Vault-Token": token or self.token})
             response = connection.getresponse()
             content = response.read()
             assert response.status in (200, 204), f"{response.status} {content[:200]!r}"

@@ -24,6 +24,9 @@ def kept(site: RealSite, client: Client) -> None:
 
 @pytest.mark.row("A6")
 @pytest.mark.row("A7")
+@pytest.mark.row("A13")
+@pytest.mark.row("A14")
+@pytest.mark.row("C1")
 @pytest.mark.row("C10")
 def test_seven_to_nine_and_back_loses_nothing_and_fails_nobody(
     tmp_path: Path, seaweed: Seaweed
@@ -31,7 +34,7 @@ def test_seven_to_nine_and_back_loses_nothing_and_fails_nobody(
     require("caddy")
     with real_site(tmp_path, seaweed) as site:
         site.stand()
-        client = Client(site.site, site.token_text)
+        client = Client(site.site, site.token_text, roles=site.golden.expected["approle"])
         client.start()
         shares = ("--shares-file", site.shares)
         token = ("--token-file", site.token)
@@ -51,6 +54,7 @@ def test_seven_to_nine_and_back_loses_nothing_and_fails_nobody(
         client.stop()
         assert client.failures == []
         assert client.number > 50
+        assert client.logins > 15
         status = site.status()
         assert status["stage"] == 7
         assert status["server"]["sealed"] is False
