@@ -53,6 +53,10 @@ class Expiration:
             self._metrics.increment(("expire", "lease_expiration", "error"))
             self._leases.schedule(lease_id, self._clock.now_ns() + RETRY_NS)
             _log.error("lease %s is tried again: %s", lease_id, error.message)
+        except Exception:
+            self._metrics.increment(("expire", "lease_expiration", "error"))
+            self._leases.schedule(lease_id, self._clock.now_ns() + RETRY_NS)
+            _log.exception("lease %s is tried again", lease_id)
 
     async def revoke(self, lease_id: str) -> bool:
         """Revoke one lease now; False when there is none. Raises RecordError, StorageError."""

@@ -35,6 +35,7 @@ from zvault.storage.errors import InvalidKeyError
 _REQUEST = ("core", "handle_request")
 _LOGIN = ("core", "handle_login_request")
 _DENIED_TEXT = "permission denied"
+_WRITES = (Operation.CREATE, Operation.UPDATE, Operation.PATCH)
 
 _log = logging.getLogger(__name__)
 
@@ -86,21 +87,19 @@ class Pipeline:
             text = "relative paths not supported" if ".." in request.path else error.message
             raise InvalidRequestError(text) from None
         except ZvaultError as error:
-            raise InternalEngineError(f"1 error occurred:\n\t* {error.message}\n\n") from error
+            raise _internal(error) from error
         except Exception as error:
             raise _unexpected(request) from error
         finally:
             timer.add((self._now() - started) * 1e3)
 
     async def _authenticated(self, request: Request, mounted: Mounted | None) -> Response | None:
-        session = await self._session(request)
+        try:
+            session = await self._session(request)
+        except ZvaultError as error:
+            raise await self._refuse(request, _internal(error)) from error
         if session is None:
             raise await self._refuse(request, PermissionDeniedError(_DENIED_TEXT))
-        if session.token.num_uses:
-            counted = await self._tokens.use(session)
-            if counted is None:
-                raise await self._refuse(request, PermissionDeniedError(_DENIED_TEXT))
-            session = counted
         try:
             return await self._authorised(request, mounted, session)
         finally:
@@ -121,7 +120,10 @@ class Pipeline:
         request.policies = session.policies
         request.identity_policies = session.identity_policies
         if mounted is not None and request.operation is Operation.UPDATE:
-            await _tell_create_from_update(request, mounted)
+            try:
+                await _tell_create_from_update(request, mounted)
+            except ZvaultError as error:
+                raise await self._refuse(request, _internal(error)) from error
         acl = session.acl
         decision = acl.decide(
             request.operation, request.path, request.data, request.wrap_ttl_seconds * 10**9
@@ -133,20 +135,25 @@ class Pipeline:
         request.has_sudo = decision.sudo
         view = decision.view
         if mounted is None:
-            missing = NotFoundInEngineError(
-                f'no handler for route "{request.path}". route entry not found.'
-            )
-            return await self._audited(request, None, view, missing)
+            return await self._audited(request, None, view, _no_route(request))
+        if request.path.endswith("/") and request.operation in _WRITES:
+            refusal = InvalidRequestError("cannot write to a path ending in '/'")
+            return await self._audited(request, mounted, view, refusal)
         return await self._audited(request, mounted, view)
 
     async def _session(self, request: Request) -> Session | None:
-        """Who is asking; None for no valid token, a wrong address, a disabled entity."""
+        """Who is asking, one use taken off a counted token.
+
+        None for no valid token, a wrong address, a disabled entity.
+        """
         if not request.client_token:
             return None
         session = await self._sessions.find(request.client_token, self._clock.now_ns())
         if session is None or session.entity_disabled:
             return None
-        return session if session.admits(request.remote_address) else None
+        if not session.admits(request.remote_address):
+            return None
+        return await self._tokens.use(session) if session.token.num_uses else session
 
     async def _open(self, request: Request, mounted: Mounted) -> Response | None:
         request.unauthenticated = True
@@ -180,9 +187,7 @@ class Pipeline:
                 "response wrapping is not served by this engine yet; nothing was done"
             )
         if not mounted.is_reachable:
-            raise NotFoundInEngineError(
-                f'no handler for route "{request.path}". route entry not found.'
-            )
+            raise _no_route(request)
         mounted.inside += 1
         try:
             started = self._now()
@@ -196,19 +201,35 @@ class Pipeline:
 
     async def _refuse(self, request: Request, error: EngineError) -> EngineError:
         """Record a refusal; returns what the caller raises."""
-        await self._audit.log_request(request, REFUSED, _DENIED_TEXT)
+        is_denied = isinstance(error, PermissionDeniedError)
+        text = _DENIED_TEXT if is_denied else _audit_text(error)
+        await self._audit.log_request(request, REFUSED, text)
         await self._audit.log_response(request, None, REFUSED, _audit_text(error))
         return error
 
 
 async def _tell_create_from_update(request: Request, mounted: Mounted) -> None:
-    """Writing what is not there yet needs the right to create."""
+    """Writing what is not there yet needs the right to create.
+
+    A path that cannot be fails in the backend again, for those who may hear of it.
+    """
     try:
         exists = await mounted.backend.exists(request)
-    except EngineError:
+    except (EngineError, ViewPathError, InvalidKeyError):
         return
     if exists is False:
         request.operation = Operation.CREATE
+
+
+def _no_route(request: Request) -> NotFoundInEngineError:
+    return NotFoundInEngineError(f'no handler for route "{request.path}". route entry not found.')
+
+
+def _internal(error: ZvaultError) -> EngineError:
+    """Storage, or an entry in it, does not let the request through."""
+    if isinstance(error, EngineError):
+        return error
+    return InternalEngineError(f"1 error occurred:\n\t* {error.message}\n\n")
 
 
 def _unexpected(request: Request) -> InternalEngineError:

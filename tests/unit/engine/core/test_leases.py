@@ -90,3 +90,24 @@ async def test_a_lease_that_could_not_be_ended_is_tried_again() -> None:
         assert not await server.alive(token)
         assert await server.tick(10) == 1
         assert await server.list("sys/leases/lookup/") == []
+
+
+async def test_a_bug_about_one_lease_leaves_the_others_their_end() -> None:
+    async with fresh() as server:
+        tokens = [await server.token(policies=["default"], ttl="1h") for _ in range(3)]
+        revocation = server.open.revocation
+        expire = revocation.expire
+        asked: list[str] = []
+
+        async def broken(lease_id: str) -> None:
+            asked.append(lease_id)
+            if len(asked) == 1:
+                raise KeyError("a bug")
+            await expire(lease_id)
+
+        revocation.expire = broken  # type: ignore[method-assign]
+        assert await server.tick(3601) == 3
+        assert len(await server.list("sys/leases/lookup/auth/token/create/")) == 1
+        assert await server.tick(10) == 1
+        assert await server.list("sys/leases/lookup/auth/token/create/") == []
+        assert not any([await server.alive(token) for token in tokens])

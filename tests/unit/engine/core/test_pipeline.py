@@ -10,10 +10,12 @@ from tests.support.running import fresh
 from zvault.engine.api import Operation, Request
 from zvault.engine.errors import (
     EngineError,
+    InternalEngineError,
     InvalidRequestError,
     NotFoundInEngineError,
     PermissionDeniedError,
 )
+from zvault.storage.errors import StoreUnreachableError
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -201,3 +203,51 @@ async def test_a_bug_in_a_backend_is_an_internal_error_without_details() -> None
         with pytest.raises(EngineError) as caught:
             await server.read("kv/a")
         assert caught.value.messages == ["1 error occurred:\n\t* internal error\n\n"]
+
+
+async def test_a_path_that_cannot_be_is_told_only_to_those_who_may_write_there(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "audit.log"
+    async with fresh() as server:
+        await server.write("sys/mounts/kv", type="kv")
+        await server.write("sys/audit/file", type="file", options={"file_path": str(log)})
+        token = await server.token(policies=["default"])
+        before = len(records(log))
+        with pytest.raises(PermissionDeniedError):
+            await server.write("kv/a//b", token, v=1)
+        assert [r["type"] for r in records(log)[before:]] == ["request", "response"]
+        with pytest.raises(InvalidRequestError):
+            await server.write("kv/a//b", v=1)
+
+
+async def test_a_request_that_storage_stops_is_recorded_too(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    async with fresh() as server:
+        await server.write("sys/mounts/kv", type="kv")
+        await server.policy("u", 'path "kv/*" { capabilities = ["update"] }')
+        await server.write("sys/audit/file", type="file", options={"file_path": str(log)})
+        known, unknown = await server.token(policies=["u"]), await server.token(policies=["u"])
+        with pytest.raises(PermissionDeniedError):
+            await server.write("kv/a", known, v=1)
+
+        async def broken(key: str) -> bytes | None:
+            raise StoreUnreachableError("gone", provider="test", store="memory", key=key)
+
+        server.open.barrier.storage.get = broken  # type: ignore[method-assign]
+        for token in (known, unknown):
+            before = len(records(log))
+            with pytest.raises(InternalEngineError, match="gone"):
+                await server.write("kv/a", token, v=1)
+            added = records(log)[before:]
+            assert [r["type"] for r in added] == ["request", "response"]
+            assert all("gone" in r["error"] for r in added)
+
+
+async def test_no_write_goes_to_a_folder() -> None:
+    async with fresh() as server:
+        await server.write("sys/auth/approle", type="approle")
+        for path in ("sys/mounts/kv/", "auth/approle/role/r/", "identity/entity/", "cubbyhole/a/"):
+            with pytest.raises(InvalidRequestError) as caught:
+                await server.write(path, type="kv")
+            assert caught.value.messages == ["cannot write to a path ending in '/'"]
