@@ -3,7 +3,13 @@
 Invariant: a message names keys and paths, never content.
 """
 
+from zvault.barrier.errors import UnreadableEntryError, UnsupportedSealError
 from zvault.base.errors import NotFoundError, UsageError, VerificationError
+from zvault.records.errors import RecordError
+from zvault.storage.errors import CorruptEntryError
+
+ENTRY_ERRORS = (UnreadableEntryError, UnsupportedSealError, CorruptEntryError, RecordError)
+"""What one damaged entry raises when it is read; anything else is about the store."""
 
 
 class SecretGoneError(NotFoundError):

@@ -22,6 +22,7 @@ from zvault.barrier.paths import (
 from zvault.barrier.record import OVERHEAD, VERSION_1, VERSION_2, record_term
 from zvault.barrier.seal import SealConfig
 from zvault.barrier.unseal import read_seal_config
+from zvault.records.mounts import AUTH, MOUNTS, TABLE_KEYS
 from zvault.storage.api import Storage
 from zvault.storage.errors import CorruptEntryError
 from zvault.storage.keys import MIGRATION_KEY, is_leftover_name, is_skipped_by_copy
@@ -32,6 +33,8 @@ MAX_NAMED = 100
 _PARALLEL = 32
 _SPLIT_ROOMS = ("core", "sys")
 """Rooms whose second part is a word and no uuid."""
+_TABLES = tuple(TABLE_KEYS[table][0] for table in (MOUNTS, AUTH))
+"""Mount tables without which a server starts with fresh, empty ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,26 +114,29 @@ class _Count:
         self.entries += 1
         self.by_prefix[_prefix(key)] += 1
         self.skipped += is_skipped_by_copy(key)
+        self._see(key)
         if is_leftover_name(key):
             self.suspect(key, "looks like the half-written file of a killed server")
         elif isinstance(value, CorruptEntryError):
             self.suspect(key, value.cause)
-        elif key in PLAINTEXT_KEYS or is_skipped_by_copy(key):
-            self.seen.add(key)
-        else:
+        elif key not in PLAINTEXT_KEYS and not is_skipped_by_copy(key):
             self._take_record(key, value)
         if not isinstance(value, CorruptEntryError):
             self.bytes += len(value)
 
     def _take_record(self, key: str, record: bytes) -> None:
-        if key in (KEYRING, OLD_BARRIER_INIT):
-            self.seen.add(key)
         if len(record) < OVERHEAD or record[4] not in (VERSION_1, VERSION_2):
             self.suspect(key, "no barrier record")
             return
         if key != KEYRING:
             self.terms[record_term(record)] += 1
         self.version_1 += record[4] == VERSION_1
+
+    def _see(self, key: str) -> None:
+        """Remember what is odd when absent; one entry of a mount table stands for its table."""
+        if key in PLAINTEXT_KEYS or key in (KEYRING, OLD_BARRIER_INIT):
+            self.seen.add(key)
+        self.seen.update(table for table in _TABLES if key == table or key.startswith(table + "/"))
 
 
 def _prefix(key: str) -> str:
@@ -157,11 +163,11 @@ async def inspect_store(storage: Storage) -> Inspection:
             count.take(key, value)
     is_initialized = bool(count.seen & {KEYRING, OLD_BARRIER_INIT})
     seal, seal_problem = await _seal(storage, count)
-    _suspect_seal(count, is_initialized)
+    _suspect_core(count, is_initialized)
     return Inspection(
         store=storage.url,
         is_initialized=is_initialized,
-        family=await detect_family(storage),
+        family=await _family(storage),
         seal=seal,
         seal_problem=seal_problem,
         entries=count.entries,
@@ -180,16 +186,28 @@ async def _seal(storage: Storage, count: _Count) -> tuple[SealConfig | None, str
         return None, "there is no core/seal-config"
     try:
         return await read_seal_config(storage), ""
-    except (SealConfigError, UnsupportedSealError) as error:
+    except CorruptEntryError as error:
+        return None, error.cause
+    except UnsupportedSealError as error:
+        return None, error.message
+    except SealConfigError as error:
+        count.suspect(SEAL_CONFIG, error.message)
         return None, error.message
 
 
-def _suspect_seal(count: _Count, is_initialized: bool) -> None:
+async def _family(storage: Storage) -> str:
+    try:
+        return await detect_family(storage)
+    except CorruptEntryError:
+        return "unknown"
+
+
+def _suspect_core(count: _Count, is_initialized: bool) -> None:
     if not is_initialized:
         if count.entries:
             count.suspect("", "there are entries, but no core/keyring: nothing decrypts")
         return
-    for key in (SEAL_CONFIG, STORED_KEYS):
+    for key in (SEAL_CONFIG, STORED_KEYS, *_TABLES):
         if key not in count.seen:
             count.suspect(key, "missing")
     if MIGRATION_KEY in count.seen:

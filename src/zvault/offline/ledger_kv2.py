@@ -9,12 +9,13 @@ well.
 from collections.abc import AsyncIterator, Iterator
 
 from zvault.barrier.barrier import Barrier
-from zvault.barrier.errors import UnreadableEntryError
+from zvault.offline.errors import ENTRY_ERRORS
 from zvault.offline.report import Finding
 from zvault.records import kv2
-from zvault.records.errors import RecordError
 from zvault.records.kv2_messages import KeyMetadata
 from zvault.records.kv2_paths import PathCodec, version_key
+from zvault.storage.api import Storage
+from zvault.storage.errors import CorruptEntryError
 from zvault.storage.walk import walk
 
 _DIGEST_CHARACTERS = 32
@@ -78,7 +79,7 @@ class Kv2Ledger:
             try:
                 record = await barrier.get(key)
                 metadata = None if record is None else kv2.parse_key_metadata(record)
-            except (UnreadableEntryError, RecordError):
+            except ENTRY_ERRORS:
                 continue  # the first pass has named it
             if metadata is not None:
                 async for finding in self._missing(barrier, key, metadata):
@@ -91,9 +92,17 @@ class Kv2Ledger:
             relative = version_key(self._salt, metadata.key, number)
             if version.destroyed or _digest(relative) not in self._promised:
                 continue
-            if await barrier.storage.get(self.prefix + relative) is None:
+            if not await _is_there(barrier.storage, self.prefix + relative):
                 yield Finding(
                     key,
                     f"version {number} of {self._mount_path}{metadata.key} has no data entry",
                     is_loss=True,
                 )
+
+
+async def _is_there(storage: Storage, key: str) -> bool:
+    """A damaged entry is there too, and named by the first pass."""
+    try:
+        return await storage.get(key) is not None
+    except CorruptEntryError:
+        return True

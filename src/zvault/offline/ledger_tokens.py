@@ -15,6 +15,7 @@ from zvault.records.tokens import (
     ACCESSOR_PREFIX,
     ID_PREFIX,
     PARENT_PREFIX,
+    SALT_KEY,
     AccessorEntry,
     TokenEntry,
     salt_id,
@@ -99,6 +100,8 @@ class TokenLedger:
 
     def findings(self) -> Iterator[Finding]:
         """What does not fit, named."""
+        if not self._salt and (self._leases or self._accessors or self._misplaced):
+            yield Finding(SALT_KEY, "missing, so no token there was can be found", is_loss=True)
         yield from self._misplaced
         for accessor, token in self._wanted_accessors.items():
             if accessor not in self._accessors:

@@ -16,9 +16,10 @@ from zvault.offline.open import OfflineStore
 from zvault.offline.tables import Mounts
 from zvault.records import gojson, kv2
 from zvault.records.keysutil import decode_path_policy
-from zvault.records.kv2_paths import PathCodec, version_key
+from zvault.records.kv2_paths import PathCodec, clean_path, version_key
 from zvault.records.mounts import MountEntry
 
+_VERSION_END = 1 << 63
 _STATES = {
     kv2.VersionState.DELETED: "was deleted",
     kv2.VersionState.DESTROYED: "was destroyed",
@@ -50,7 +51,7 @@ async def read_secret(
     Raises SecretGoneError (absent, deleted, destroyed), NoSuchMountError, SecretPathError,
     UnreadableEntryError, RecordError, CorruptEntryError, StorageError.
     """
-    if version is not None and version < 1:
+    if version is not None and not 1 <= version < _VERSION_END:
         raise SecretPathError(f"there is no version {version}", hint="versions start at 1")
     mount = store.mounts.engine_of(path)
     relative = path.removeprefix(mount.path)
@@ -89,15 +90,11 @@ async def _read_kv2(
     store: OfflineStore, mount: MountEntry, relative: str, version: int, now_ns: int
 ) -> ReadSecret:
     prefix = f"{mount.view_prefix}{mount.backend_aware_uuid}/"
-    codec = await _codec(store, prefix)
-    record = (
-        None if codec is None else await store.barrier.get(prefix + codec.metadata_key(relative))
-    )
-    if record is None:
+    metadata = await _metadata(store, prefix, relative)
+    if metadata is None:
         raise SecretGoneError(
             f"{mount.path}{relative} does not exist", hint="paths are literal: check the spelling"
         )
-    metadata = kv2.parse_key_metadata(record)
     number = version or metadata.current_version
     state = kv2.version_state(metadata, number, now_ns)
     if state is not kv2.VersionState.READABLE:
@@ -124,10 +121,17 @@ async def _read_kv2(
     )
 
 
-async def _codec(store: OfflineStore, prefix: str) -> PathCodec | None:
-    """None when nothing was ever written: the name policy is made on first use."""
-    data = await store.barrier.get(prefix + kv2.POLICY_KEY)
-    return None if data is None else PathCodec(decode_path_policy(data))
+async def _metadata(store: OfflineStore, prefix: str, relative: str) -> kv2.KeyMetadata | None:
+    """None for a name that no secret has; ``a//b`` and ``a/x/../b`` are not the name ``a/b``."""
+    policy = await store.barrier.get(prefix + kv2.POLICY_KEY)
+    if policy is None:
+        return None  # nothing was ever written: the name policy is made on first use
+    codec = PathCodec(decode_path_policy(policy))
+    record = await store.barrier.get(prefix + codec.metadata_key(relative))
+    metadata = None if record is None else kv2.parse_key_metadata(record)
+    if metadata is not None and relative not in (metadata.key, clean_path(relative)):
+        return None
+    return metadata
 
 
 def _when(metadata: kv2.KeyMetadata, number: int, state: kv2.VersionState) -> str:

@@ -4,11 +4,13 @@ What lives here: loading both halves of the three tables (one entry a table, or 
 a mount) and finding the mount of a key or of a path. What never does: a mount's data.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zvault.barrier.barrier import Barrier
 from zvault.barrier.errors import UnreadableEntryError
 from zvault.offline.errors import MountTableError, NoSuchMountError
+from zvault.offline.report import Finding
 from zvault.records.errors import RecordError
 from zvault.records.mounts import (
     AUDIT,
@@ -19,6 +21,14 @@ from zvault.records.mounts import (
     decode_entry,
     decode_table,
 )
+
+_ALWAYS_THERE = (
+    (MOUNTS, "system"),
+    (MOUNTS, "identity"),
+    (MOUNTS, "cubbyhole"),
+    (AUTH, "token"),
+)
+"""Mounts that every server has and nobody can remove."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,18 @@ class Mounts:
     def by_prefix(self) -> dict[str, MountEntry]:
         """Key prefix (``logical/<uuid>/``, …) to entry."""
         return {entry.view_prefix: entry for entry in self.all}
+
+    def losses(self) -> Iterator[Finding]:
+        """A table, or a half of one, that is gone: a server would start with a fresh, empty one."""
+        for table, kind in _ALWAYS_THERE:
+            if not any(entry.type == kind for entry in self._of(table)):
+                key = TABLE_KEYS[table][0]
+                yield Finding(
+                    key, f"no mount of type {kind}: mount table entries are missing", is_loss=True
+                )
+
+    def _of(self, table: str) -> tuple[MountEntry, ...]:
+        return self.auth if table == AUTH else self.engines
 
     def engine_of(self, path: str) -> MountEntry:
         """The secret engine whose path begins ``path``, the longest one.

@@ -14,6 +14,7 @@ from zvault.barrier.errors import UnreadableEntryError, UnsupportedSealError
 from zvault.barrier.paths import KEYRING, PLAINTEXT_KEYS
 from zvault.barrier.unseal import open_keyring
 from zvault.base.clock import Clock, SystemClock
+from zvault.offline.errors import ENTRY_ERRORS
 from zvault.offline.examine import Examination, reason_of
 from zvault.offline.ledger_approle import AppRoleLedger
 from zvault.offline.ledger_kv2 import Kv2Ledger
@@ -161,6 +162,8 @@ class _Run:
     async def conclude(self) -> None:
         """What only shows at the end."""
         await self._judge_absent()
+        for finding in self._store.mounts.losses():
+            self._find(finding)
         for finding in self._examination.findings():
             self._find(finding)
         for ledger in self._kv2_ledgers:
@@ -243,7 +246,7 @@ async def _salt(barrier: Barrier, key: str) -> str:
     """ "" when it is absent or damaged: the walk names a damaged one."""
     try:
         return (await barrier.get(key) or b"").decode("utf-8", "replace")
-    except (UnreadableEntryError, CorruptEntryError):
+    except ENTRY_ERRORS:
         return ""
 
 
@@ -252,5 +255,5 @@ async def path_codec(barrier: Barrier, prefix: str) -> PathCodec | None:
     try:
         data = await barrier.get(prefix + kv2.POLICY_KEY)
         return None if data is None else PathCodec(decode_path_policy(data))
-    except (UnreadableEntryError, CorruptEntryError, RecordError):
+    except ENTRY_ERRORS:
         return None

@@ -144,6 +144,9 @@ def test_read_prints_the_data_object_of_every_kind_of_path(golden: Golden, share
         ("shared/db", "99", "does not exist"),
         ("shared%2Fdb", None, "does not exist"),
         ("data/shared/db", None, "does not exist"),
+        ("shared//db", None, "does not exist"),
+        ("shared/./db", None, "does not exist"),
+        ("a/../shared/db", None, "does not exist"),
     ],
 )
 def test_read_of_what_is_gone_exits_10_and_says_which(
@@ -168,6 +171,17 @@ def test_read_of_what_is_no_secret_is_one_sentence(
     ran = zvault("store", "read", url(golden), path, "--shares-file", shares, "--json")
     assert ran.code == code
     assert error(ran)["hint"]
+
+
+@pytest.mark.parametrize("version", ["0", "-1", str(1 << 63), "9" * 30])
+def test_a_version_that_cannot_be_is_a_wrong_call(
+    golden: Golden, shares: Path, version: str
+) -> None:
+    ran = zvault(
+        "store", "read", url(golden), "zakupai/shared/db",
+        "--version", version, "--shares-file", shares, "--json",
+    )  # fmt: skip
+    assert (ran.code, error(ran)["code"]) == (2, "secret-path")
 
 
 def test_shares_come_from_a_prompt_when_nothing_is_named(golden: Golden) -> None:

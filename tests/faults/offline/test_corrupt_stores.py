@@ -154,6 +154,27 @@ async def test_what_the_opening_needs_has_its_own_errors(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("key", ["core/mounts", "core/auth", "core/local-mounts"])
+async def test_a_mount_table_that_is_gone_is_a_loss(
+    storage: InMemStorage, golden: Golden, key: str
+) -> None:
+    await storage.apply([Delete(key)])
+    report = await verified(storage, golden)
+    assert not report.ok
+    lost = [f for f in report.findings if f.is_loss and "mount table" in f.problem]
+    assert lost
+    assert {f.key for f in lost} == {key.replace("local-", "")}
+
+
+async def test_tokens_that_are_gone_with_their_salt_are_a_loss(
+    storage: InMemStorage, golden: Golden
+) -> None:
+    keys = [key for key in await _keys(storage) if key.startswith("sys/token/")]
+    await storage.apply([Delete(key) for key in keys])
+    report = await verified(storage, golden)
+    assert [f.key for f in report.findings if f.is_loss] == [tokens.SALT_KEY]
+
+
 async def test_lost_version_data_is_named_with_its_secret(
     storage: InMemStorage, golden: Golden
 ) -> None:
@@ -379,6 +400,19 @@ async def test_a_stray_file_is_named(tree: Path, golden: Golden) -> None:
     assert not report.ok
 
 
+@pytest.mark.parametrize("part", ["/versions/", "/metadata/"])
+async def test_every_damaged_file_of_a_secret_is_named_and_the_walk_goes_on(
+    tree: Path, golden: Golden, part: str
+) -> None:
+    victims = [p for p in sorted(tree.rglob("_*")) if part in str(p) and p.is_file()][::3]
+    for victim in victims:
+        victim.write_bytes(victim.read_bytes()[:40])
+    (tree / "sys/policy/_billing").write_bytes(b"x")
+    report = await verified_tree(tree, golden)
+    assert report.unopened_count == len(victims) + 1
+    assert "sys/policy/billing" in {item.key for item in report.unopened}
+
+
 async def test_a_renamed_file_is_named(tree: Path, golden: Golden) -> None:
     (tree / "sys/policy/_billing").rename(tree / "sys/policy/_renamed")
     report = await verified_tree(tree, golden)
@@ -418,6 +452,27 @@ async def test_inspection_needs_no_key_and_names_what_is_odd(tree: Path) -> None
     assert named["sys/policy/billing"] == "no barrier record"
     assert "nothing decrypts" in named[""]
     assert "seal-config" in odd.seal_problem
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "problem"),
+    [
+        ("core/_mounts", None, "missing"),
+        ("core/_auth", None, "missing"),
+        ("core/_seal-config", b'{"Value":"e30="}\n', "no seal configuration"),
+        ("core/_seal-config", b'{"Val', "cut off"),
+    ],
+)
+async def test_inspection_names_what_no_server_can_start_with(
+    tree: Path, key: str, content: bytes | None, problem: str
+) -> None:
+    if content is None:
+        (tree / key).unlink()
+    else:
+        (tree / key).write_bytes(content)
+    found = await inspect_store(FileStorage.open(tree, read_only=True))
+    named = {item.key: item.problem for item in found.suspicions}
+    assert problem in named[key.replace("_", "")]
 
 
 async def test_a_directory_that_is_no_store_is_not_initialised(tmp_path: Path) -> None:
