@@ -29,8 +29,9 @@ def inspection_lines(found: Inspection) -> list[str]:
     lines += [f"  {count:>8} {prefix}" for prefix, count in found.by_prefix.items()]
     terms = ", ".join(f"{term} ({count})" for term, count in sorted(found.terms.items()))
     lines.append(f"terms in record headers: {terms or 'none'}")
-    lines += [f"odd: {item.key or 'the store'}: {item.problem}" for item in found.suspicions]
-    return lines
+    shown = found.suspicions[:_NAMED]
+    lines += [f"odd: {item.key or 'the store'}: {item.problem}" for item in shown]
+    return lines + _more("odd", found.suspicions_count)
 
 
 def verify_lines(report: VerifyReport) -> list[str]:
@@ -48,10 +49,23 @@ def verify_lines(report: VerifyReport) -> list[str]:
     if report.is_live:
         lines.append(f"the store is live: {report.vanished} entries went while it was read")
     lines += [f"NOT OPENED {item.key}: {item.reason}" for item in report.unopened[:_NAMED]]
+    lines += _more("NOT OPENED", report.unopened_count)
     shown = sorted(report.findings, key=lambda item: not item.is_loss)[:_NAMED]
     lines += [f"{'LOST' if f.is_loss else 'odd'} {f.key}: {f.problem}" for f in shown]
-    verdict = "every entry opens" if report.ok else report.describe()
-    return [*lines, verdict]
+    lines += _more("LOST or odd", report.findings_count)
+    return [*lines, _verdict(report)]
+
+
+def _verdict(report: VerifyReport) -> str:
+    if not report.ok:
+        return report.describe()
+    odd = report.findings_count
+    return "every entry opens" + (f"; {odd} odd, none of them a loss" if odd else "")
+
+
+def _more(word: str, total: int) -> list[str]:
+    """What was left out of a list of ``total`` of which the first are shown."""
+    return [f"{word}: {total - _NAMED} more"] if total > _NAMED else []
 
 
 def comparison_json(found: Comparison, a: str, b: str) -> dict[str, Any]:
@@ -70,9 +84,7 @@ def comparison_lines(found: Comparison, a: str, b: str) -> list[str]:
     )
     lines = [f"{a} and {b}: {describe(found)}, {found.skipped} skipped"]
     for word, keys in words:
-        lines += [f"{word}: {key}" for key in keys[:_NAMED]]
-        if len(keys) > _NAMED:
-            lines.append(f"{word}: {len(keys) - _NAMED} more")
+        lines += [f"{word}: {key}" for key in keys[:_NAMED]] + _more(word, len(keys))
     return lines
 
 
@@ -83,7 +95,7 @@ def copy_json(report: CopyReport) -> dict[str, Any]:
         **asdict(report),
         "seconds": round(report.seconds, 3),
         "entries_per_second": round(rate),
-        "equal": True,
+        "equal": None if report.live else True,
     }
 
 
@@ -93,11 +105,14 @@ def copy_lines(report: CopyReport) -> list[str]:
     lines = [
         f"{report.source} -> {report.destination}: {report.entries} entries, {report.bytes} bytes "
         f"in {report.seconds:.2f} s ({shape['entries_per_second']} entries/s), "
-        f"proven equal by {report.proof}",
+        + ("each seen equal once by " if report.live else "proven equal by ")
+        + report.proof,
         f"{report.skipped} skipped, {report.read_back} read back"
         + (", resumed" if report.resumed else ""),
     ]
-    lines += [f"not copied, no entry: {key}" for key in report.foreign[:_NAMED]]
-    return lines + [
-        f"copied, but looks like a leftover: {key}" for key in report.leftovers[:_NAMED]
-    ]
+    for word, keys in (
+        ("not copied, no entry", report.foreign),
+        ("copied, but looks like a leftover", report.leftovers),
+    ):
+        lines += [f"{word}: {key}" for key in keys[:_NAMED]] + _more(word, len(keys))
+    return lines

@@ -52,7 +52,8 @@ class CopyReport:
     changed, new or gone (only with ``source_may_change``). ``read_back``: entries whose equality
     was read, the others' was seen in an MD5 listing; ``proof`` names the kind. ``foreign``: names
     in the source without an entry behind them, not copied. ``leftovers``: copied entries that
-    look like a killed server's temporary file.
+    look like a killed server's temporary file. ``live``: the source was allowed to change, so each
+    entry was seen equal once and the two stores never as a whole.
     """
 
     source: str
@@ -67,6 +68,7 @@ class CopyReport:
     foreign: tuple[str, ...]
     leftovers: tuple[str, ...]
     resumed: bool
+    live: bool
     seconds: float
 
 
@@ -231,7 +233,8 @@ class _Run:
             first = await self.one_pass(read_back=False, fresh=not resumed)
         if source_may_change:
             final = await self.one_pass(read_back=True, fresh=False)
-            report = self._report(first, final, final.read_back, _proof(final), resumed)
+            proof = _proof(final)
+            report = self._report(first, final, final.read_back, proof, resumed, live=True)
         else:
             report = await self._prove(first, resumed)
         if self._log is not None:
@@ -280,7 +283,14 @@ class _Run:
         return self._report(first, final, comparison.read_back, comparison.proof, resumed)
 
     def _report(
-        self, first: Tally, final: Tally, read_back: int, proof: str, resumed: bool
+        self,
+        first: Tally,
+        final: Tally,
+        read_back: int,
+        proof: str,
+        resumed: bool,
+        *,
+        live: bool = False,
     ) -> CopyReport:
         return CopyReport(
             source=self._source.url,
@@ -295,6 +305,7 @@ class _Run:
             foreign=final.foreign,
             leftovers=final.leftovers,
             resumed=resumed,
+            live=live,
             seconds=self.seconds(),
         )
 

@@ -1,6 +1,7 @@
 """The documented JSON shapes are the real ones, and sentences say the same."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -49,7 +50,7 @@ INSPECTION = Inspection(
     suspicions=(Suspicion("", "nothing decrypts"),),
     suspicions_count=1,
 )
-COPY = CopyReport("a", "b", 2, 10, 2, 0, 0, 2, "read-back", ("x",), ("y.temp",), True, 0.5)
+COPY = CopyReport("a", "b", 2, 10, 2, 0, 0, 2, "read-back", ("x",), ("y.temp",), True, False, 0.5)
 SHAPES = {
     "inspect": INSPECTION.to_json(),
     "verify": REPORT.to_json(),
@@ -89,6 +90,37 @@ def test_a_comparison_names_the_first_of_many() -> None:
     lines = comparison_lines(many, "a", "b")
     assert "missing in the second: k0" in lines
     assert lines[-1] == "missing in the second: 10 more"
+
+
+def test_a_copy_of_a_serving_store_claims_no_equality_of_the_whole() -> None:
+    live = replace(COPY, live=True)
+    assert copy_json(COPY)["equal"] is True
+    assert copy_json(live)["equal"] is None
+    assert "proven equal" in copy_lines(COPY)[0]
+    assert "each seen equal once" in copy_lines(live)[0]
+
+
+def test_whatever_is_left_out_of_a_list_is_counted() -> None:
+    many = tuple(f"k{n}" for n in range(30))
+    unopened = tuple(Unopened(key, "cut") for key in many)
+    findings = tuple(Finding(key, "odd", False) for key in many)
+    report = replace(
+        REPORT, unopened=unopened, unopened_count=30, findings=findings, findings_count=30, losses=0
+    )
+    assert {"NOT OPENED: 10 more", "LOST or odd: 10 more"} <= set(verify_lines(report))
+    assert "not copied, no entry: 10 more" in copy_lines(replace(COPY, foreign=many))
+    odd = replace(
+        INSPECTION, suspicions=tuple(Suspicion(k, "x") for k in many), suspicions_count=99
+    )
+    assert inspection_lines(odd)[-1] == "odd: 79 more"
+
+
+def test_the_verdict_of_a_whole_store_says_what_is_odd_all_the_same() -> None:
+    odd = replace(REPORT, unopened=(), unopened_count=0, findings=REPORT.findings[:1], losses=0)
+    odd = replace(odd, findings_count=1)
+    assert verify_lines(odd)[-1] == "every entry opens; 1 odd, none of them a loss"
+    whole = replace(odd, findings=(), findings_count=0)
+    assert verify_lines(whole)[-1] == "every entry opens"
 
 
 def test_a_copy_says_its_rate_and_what_it_met() -> None:
