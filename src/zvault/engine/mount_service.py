@@ -199,22 +199,35 @@ class MountService:
             self.router.remove(prefix)
             return True
 
-    async def change(self, entry: MountEntry) -> None:
-        """Store a tuned entry and use it from now on. Raises StorageError."""
-        async with self._lock:
-            await self._replace(entry)
-            mounted = self.router.get(prefix_of(entry))
-            if mounted is not None:
-                mounted.entry = entry
+    async def change(
+        self, entry: MountEntry, tuned: Callable[[MountEntry], MountEntry]
+    ) -> MountEntry:
+        """Store and use what ``tuned`` makes of a mount as it is now; the entry before.
 
-    async def restart(self, entry: MountEntry) -> None:
-        """Store an entry whose backend changes with it (KV 1 to 2) and start the new backend."""
+        A KV mount that becomes version 2 gets its new backend. Raises InvalidRequestError (also
+        when the mount is gone meanwhile), StorageError.
+        """
         async with self._lock:
-            mounted = self.router.get(prefix_of(entry))
+            known = self.tables[entry.table].entries
+            before = next((e for e in known if e.uuid == entry.uuid), None)
+            if before is None:
+                raise InvalidRequestError(f'no matching mount at "{entry.path}"')
+            after = tuned(before)
+            mounted = self.router.get(prefix_of(before))
+            if after.kv_version == before.kv_version:
+                await self._replace(after)
+                if mounted is not None:
+                    mounted.entry = after
+                return before
             if mounted is not None:
                 await mounted.close()
-            await self._replace(entry)
-            await self._start(entry)
+            try:
+                await self._replace(after)
+            except BaseException:
+                await self._start(before)
+                raise
+            await self._start(after)
+            return before
 
     async def move(self, table: str, source: str, target: str) -> MountEntry:
         """Give a mount another path; its data stays where it is. Raises InvalidRequestError."""
@@ -230,9 +243,13 @@ class MountService:
             mounted = self.router.get(prefix)
             if mounted is not None:
                 await mounted.close()
-                if self.before_unmount is not None:
+            try:
+                if mounted is not None and self.before_unmount is not None:
                     await self.before_unmount(mounted)
-            await self._replace(moved)
+                await self._replace(moved)
+            except BaseException:
+                await self._start(entry)
+                raise
             self.router.remove(prefix)
             await self._start(moved)
             return moved

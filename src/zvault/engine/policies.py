@@ -95,8 +95,10 @@ class PolicyStore:
             raise InvalidRequestError(f"failed to parse policy: {error}") from None
         async with self._locks.hold(name):
             before = await self._entry(name)
-            await self._view.put(name, _encoded(before, text, policy.templated))
-            self._changed(name)
+            try:
+                await self._view.put(name, _encoded(before, text, policy.templated))
+            finally:
+                self._changed(name)
 
     async def delete(self, name: str) -> None:
         """Remove a policy; absent is fine. Raises InvalidRequestError, StorageError."""
@@ -104,10 +106,13 @@ class PolicyStore:
         if name == builtin.DEFAULT:
             raise InvalidRequestError("cannot delete default policy")
         async with self._locks.hold(name):
-            await self._view.delete(name)
-            self._changed(name)
+            try:
+                await self._view.delete(name)
+            finally:
+                self._changed(name)
 
     def _changed(self, name: str) -> None:
+        """Also after a write that failed: it may have come through all the same."""
         self._parsed.pop(name, None)
         self._acls.clear()
         self.epoch += 1

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.running import fresh
+from zvault.engine.api import Operation
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
 from zvault.records.leases import LeaseEntry, encode_lease
 from zvault.storage.api import Put
@@ -111,3 +112,17 @@ async def test_a_bug_about_one_lease_leaves_the_others_their_end() -> None:
         assert await server.tick(10) == 1
         assert await server.list("sys/leases/lookup/auth/token/create/") == []
         assert not any([await server.alive(token) for token in tokens])
+
+
+async def test_how_many_leases_there_are_is_told_with_sudo_only() -> None:
+    async with fresh() as server:
+        await server.policy("p", 'path "sys/*" { capabilities = ["read", "list"] }')
+        token = await server.token(policies=["p"])
+        for operation, path in (
+            (Operation.READ, "sys/leases"),
+            (Operation.READ, "sys/leases/"),
+            (Operation.LIST, "sys/leases/"),
+        ):
+            with pytest.raises(PermissionDeniedError):
+                await server.call(operation, path, token=token)
+            assert await server.call(operation, path) is not None

@@ -5,10 +5,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.running import Running, fresh, restarted
+from tests.support.running import Running, fresh, restarted, slow_down
 from zvault.engine.api import Operation
-from zvault.engine.errors import EngineError, InvalidRequestError, NotFoundInEngineError
+from zvault.engine.errors import (
+    EngineError,
+    InternalEngineError,
+    InvalidRequestError,
+    NotFoundInEngineError,
+)
 from zvault.records.mounts import MountEntry, decode_table
+from zvault.storage.errors import DiskFullError
 
 
 async def refused(server: Running, path: str, **data: Any) -> str:
@@ -195,6 +201,10 @@ async def test_a_moved_mount_keeps_its_data() -> None:
             ("sys", "x", 'cannot remount "sys/"'),
             ("b/c", "sys/x", "cannot remount to"),
             ("b/c", "cubbyhole", "cannot remount to"),
+            ("b/c", "x/../y", "invalid mount path"),
+            ("b/c", "x//y", "invalid mount path"),
+            ("b/c", "x\ny", "invalid mount path"),
+            ("b/c", "", "invalid mount path"),
         ):
             with pytest.raises(InvalidRequestError, match=words):
                 await server.call_update("sys/remount", {"from": source, "to": target})
@@ -320,3 +330,39 @@ async def test_an_engine_this_server_does_not_run_says_so(kind: str) -> None:
                 await server.call(operation, "x/keys")
         with pytest.raises(NotFoundInEngineError, match="unsupported path"):
             await server.call(Operation.LIST, "x/keys/")
+
+
+async def test_of_two_tunings_at_once_none_is_lost() -> None:
+    async with fresh() as server:
+        await server.write("sys/mounts/kv", type="kv")
+        slow_down(server)
+        await asyncio.gather(
+            server.write("sys/mounts/kv/tune", description="said"),
+            server.write("sys/mounts/kv/tune", max_lease_ttl="5h"),
+            server.write("sys/mounts/kv/tune", options={"version": "2"}),
+        )
+        shown = await server.read("sys/mounts/kv/tune")
+        assert shown is not None
+        found = (shown["description"], shown["max_lease_ttl"], shown["options"])
+        assert found == ("said", 5 * 3600, {"version": "2"})
+
+
+async def test_a_move_that_storage_refuses_leaves_the_mount_where_it_was() -> None:
+    async with fresh() as server:
+        await server.write("sys/mounts/kv", type="kv")
+        await server.write("kv/a", v=1)
+        storage = server.core.storage
+        apply = storage.apply
+
+        async def broken(operations: Any) -> None:
+            raise DiskFullError("no space left", provider="test", store="memory", key="k")
+
+        for path, data in (
+            ("sys/remount", {"from": "kv", "to": "other"}),
+            ("sys/mounts/kv/tune", {"options": {"version": "2"}}),
+        ):
+            storage.apply = broken  # type: ignore[method-assign]
+            with pytest.raises(InternalEngineError, match="no space left"):
+                await server.call_update(path, data)
+            storage.apply = apply  # type: ignore[method-assign]
+            assert await server.read("kv/a") == {"v": 1}

@@ -1,13 +1,20 @@
 """Policies written, read, listed, compiled; capabilities asked for."""
 
 import base64
+from typing import Any
 
 import pytest
 
 from tests.support.running import fresh, restarted
 from zvault.engine.api import Operation
-from zvault.engine.errors import EngineError, InvalidRequestError, PermissionDeniedError
+from zvault.engine.errors import (
+    EngineError,
+    InternalEngineError,
+    InvalidRequestError,
+    PermissionDeniedError,
+)
 from zvault.storage.api import Put
+from zvault.storage.errors import DiskFullError
 
 TEXT = 'path "kv/*" { capabilities = ["read"] }'
 
@@ -159,3 +166,25 @@ async def test_capabilities_are_what_the_rules_give() -> None:
             await server.call(Operation.UPDATE, "sys/capabilities", {"token": "no", "path": "x"})
         with pytest.raises(InvalidRequestError, match="invalid accessor"):
             await server.write("sys/capabilities-accessor", accessor="no", paths=["x"])
+
+
+@pytest.mark.parametrize("operation", [Operation.UPDATE, Operation.DELETE])
+async def test_a_change_that_reports_failure_and_came_through_counts(operation: Operation) -> None:
+    async with fresh() as server:
+        await server.write("sys/mounts/kv", type="kv")
+        await server.policy("p", 'path "kv/*" { capabilities = ["list", "read"] }')
+        token = await server.token(policies=["p"])
+        await server.read("kv/a", token)
+        storage = server.core.storage
+        apply = storage.apply
+
+        async def broken(operations: Any) -> None:
+            await apply(operations)
+            raise DiskFullError("no space left", provider="test", store="memory", key="k")
+
+        storage.apply = broken  # type: ignore[method-assign]
+        denying = {"policy": 'path "kv/*" { capabilities = ["deny"] }'}
+        with pytest.raises(InternalEngineError):
+            await server.call(operation, "sys/policies/acl/p", denying)
+        with pytest.raises(PermissionDeniedError):
+            await server.read("kv/a", token)

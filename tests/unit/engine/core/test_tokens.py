@@ -7,7 +7,12 @@ import pytest
 
 from tests.support.running import Running, fresh, restarted, slow_down
 from zvault.engine.api import Operation, Response
-from zvault.engine.errors import EngineError, InvalidRequestError, PermissionDeniedError
+from zvault.engine.errors import (
+    EngineError,
+    InvalidRequestError,
+    NotFoundInEngineError,
+    PermissionDeniedError,
+)
 from zvault.records import ssc
 
 HOUR = 3600
@@ -620,3 +625,18 @@ async def test_tidy_removes_what_leads_nowhere_and_nothing_else() -> None:
         gone = {key.split("/")[1] + "/" + key.split("/")[2] for key in before - after}
         assert {"token/id", "token/accessor", "expire/id"} <= gone
         assert len([k for k in after if k.startswith("sys/token/id/")]) == 2
+
+
+async def test_no_token_is_asked_for_in_a_path() -> None:
+    async with fresh() as server:
+        token = await server.token(policies=["default"])
+        for operation, path in (
+            (Operation.READ, "lookup"),
+            (Operation.UPDATE, "lookup"),
+            (Operation.UPDATE, "renew"),
+            (Operation.UPDATE, "revoke"),
+            (Operation.UPDATE, "revoke-orphan"),
+        ):
+            with pytest.raises(NotFoundInEngineError, match="unsupported path"):
+                await server.call(operation, f"auth/token/{path}/{token}")
+        assert await server.alive(token)

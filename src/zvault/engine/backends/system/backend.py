@@ -50,6 +50,7 @@ class SystemBackend(BuiltinBackend):
         "leases/revoke-force/*",
         "leases/lookup/*",
         "leases",
+        "leases/",
         "seal",
         "step-down",
     )

@@ -149,8 +149,7 @@ class Mounts:
         kind, options = _kind_and_options(words, data)
         if words.table == MOUNTS and path.startswith(_PROTECTED_PREFIXES):
             raise InvalidRequestError(f'cannot mount "{path}"')
-        if ".." in path or "//" in path:
-            raise InvalidRequestError("invalid mount path")
+        _check_path(path)
         config = MountConfig()
         if words.table == AUTH:
             config = replace(config, token_type=TOKEN_TYPES["default-service"])
@@ -200,30 +199,17 @@ class Mounts:
             if name not in ("path", "description", "options") and name in data
         }
         system_max = self._services.settings.max_lease_ttl_ns
-        changed = replace(
-            entry, config=changed_config(entry.config, given, entry.table, system_max)
-        )
-        if "description" in data:
-            changed = replace(changed, description=data["description"])
-        if "options" not in data:
-            await self._mounts.change(changed)
-            return None
-        return await self._tune_options(entry, changed, data["options"])
 
-    async def _tune_options(
-        self, entry: MountEntry, changed: MountEntry, options: Mapping[str, str]
-    ) -> Response | None:
-        before = entry.options or {}
-        version = options.get("version", "")
-        changed = replace(changed, options={**before, **options})
-        if entry.kv_version == 0 or version in ("", str(entry.kv_version)):
-            await self._mounts.change(changed)
+        def tuned(before: MountEntry) -> MountEntry:
+            config = changed_config(before.config, given, before.table, system_max)
+            changed = replace(before, config=config)
+            if "description" in data:
+                changed = replace(changed, description=data["description"])
+            return _with_options(changed, data["options"]) if "options" in data else changed
+
+        before = await self._mounts.change(entry, tuned)
+        if before.kv_version != 1 or data["options"].get("version") != "2":
             return None
-        if entry.kv_version == 2:
-            raise InvalidRequestError("cannot downgrade mount from version 2")
-        if version != "2":
-            raise InvalidRequestError(f"invalid version {version!r}")
-        await self._mounts.restart(changed)
         return Response(
             warnings=[
                 "Upgrading mount from version 1 to version 2. This mount will be unavailable "
@@ -233,6 +219,7 @@ class Mounts:
 
     async def _remount(self, request: Request, data: FieldData) -> Response:
         source, target = _with_slash(data["from"]), _with_slash(data["to"])
+        _check_path(target)
         table = MOUNTS
         if source.startswith("auth/") and target.startswith("auth/"):
             table = AUTH
@@ -256,6 +243,23 @@ class Mounts:
         if info is None:
             return None
         return Response(data={"migration_id": data["id"], "migration_info": info})
+
+
+def _with_options(entry: MountEntry, options: Mapping[str, str]) -> MountEntry:
+    """The entry with these options too. Raises InvalidRequestError for a version it cannot get."""
+    version = options.get("version", "")
+    if entry.kv_version and version not in ("", str(entry.kv_version)):
+        if entry.kv_version == 2:
+            raise InvalidRequestError("cannot downgrade mount from version 2")
+        if version != "2":
+            raise InvalidRequestError(f"invalid version {version!r}")
+    return replace(entry, options={**(entry.options or {}), **options})
+
+
+def _check_path(path: str) -> None:
+    """Raises InvalidRequestError for what no request path can reach."""
+    if path == "/" or ".." in path or "//" in path or not path.isprintable():
+        raise InvalidRequestError("invalid mount path")
 
 
 def _with_slash(path: str) -> str:

@@ -17,7 +17,7 @@ from zvault.engine.services import Services
 class TokenBackend(BuiltinBackend):
     """The backend of the one token mount."""
 
-    root_paths = ("revoke-orphan", "revoke-orphan/*", "accessors/", "accessors")
+    root_paths = ("revoke-orphan", "accessors/", "accessors")
 
     def __init__(self, services: Services, view: View) -> None:
         roles = TokenRoles(view)

@@ -1,6 +1,7 @@
 """``auth/token/renew*``, ``revoke*``, ``tidy``.
 
-What lives here: fields and texts. What never does: how a token is renewed or goes
+What lives here: fields and texts. A token is never part of a path, because audit records and the
+logs of proxies show paths. What never does: how a token is renewed or goes
 (``engine/token_service.py``).
 """
 
@@ -41,11 +42,11 @@ class TokenLifecycle:
         return [
             route("renew-self", self._renew_self),
             route("renew-accessor", self._renew_accessor),
-            route("renew(?:/(?P<token>.+))?", self._renew),
+            route("renew", self._renew),
             route("revoke-self", self._revoke_self),
             route("revoke-accessor", self._revoke_accessor),
-            route("revoke-orphan(?:/(?P<token>.+))?", self._revoke_orphan),
-            route("revoke(?:/(?P<token>.+))?", self._revoke),
+            route("revoke-orphan", self._revoke_orphan),
+            route("revoke", self._revoke),
             route("tidy", self._tidy),
         ]
 

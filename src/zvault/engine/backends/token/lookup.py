@@ -38,7 +38,6 @@ class TokenLookup:
         accessor = {"accessor": Field(FieldKind.STRING, "")}
         return [
             Route("lookup", by_body, _TOKEN),
-            Route("lookup/(?P<token>.+)", by_body, _TOKEN),
             Route("lookup-self", by_self, _TOKEN),
             Route(
                 "lookup-accessor(?:/(?P<accessor>.+))?",
