@@ -60,6 +60,8 @@ class FileStorage:
         self._root = str(root)
         self._cache = ValueCache(cache_bytes)
         self._writing: _Writing | None = None
+        self._made: tuple[Path, ...] = ()
+        """Folders that opening had to make, outermost first, while nothing was written."""
         self._closed = False
 
     @classmethod
@@ -82,14 +84,14 @@ class FileStorage:
         """
         root = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
         with _named(str(root)):
-            if not read_only:
-                _make_root(root)
+            made = () if read_only else _make_root(root)
             if not root.is_dir():
                 cause = "is no directory" if root.exists() else "does not exist"
                 raise StoreNotFoundError(f"{root} {cause}", hint="name the data directory")
         store = cls(root, 0 if read_only else cache_bytes)
         if not read_only:
             store._start_writing(files, fsync)
+            store._made = made
         return store
 
     @property
@@ -132,6 +134,7 @@ class FileStorage:
         keys.check_operations(operations)
         for operation in operations:
             check_file_key(operation.key)
+        self._made = ()
         if operations:
             await self._writing.queue.submit(tuple(operations))
 
@@ -154,6 +157,7 @@ class FileStorage:
         return sorted(names)  # once each, also when a stray file has an entry's name
 
     async def close(self) -> None:
+        """Also removes the root again when opening made it and nothing was written."""
         self._closed = True
         if self._writing is None:
             return
@@ -163,7 +167,8 @@ class FileStorage:
             writing.files.close()
             with contextlib.suppress(OSError):
                 _empty(self._path / SCRATCH_NAME)
-                (self._path / SCRATCH_NAME).rmdir()
+                for folder in (self._path / SCRATCH_NAME, *reversed(self._made)):
+                    folder.rmdir()
         finally:
             os.close(writing.lock)
 
@@ -226,13 +231,14 @@ class FileStorage:
         return CorruptEntryError(cause, store=self.url, key=key, hint=hint)
 
 
-def _make_root(root: Path) -> None:
+def _make_root(root: Path) -> tuple[Path, ...]:
     """Make the root and what is missing above it, durably: nothing in it could be otherwise."""
-    if not root.exists():
-        if not root.parent.exists():
-            _make_root(root.parent)
-        root.mkdir(mode=0o700, exist_ok=True)
-        fsync_directory(root.parent)
+    if root.exists():
+        return ()
+    made = _make_root(root.parent)
+    root.mkdir(mode=0o700, exist_ok=True)
+    fsync_directory(root.parent)
+    return (*made, root)
 
 
 def _empty(scratch: Path) -> None:

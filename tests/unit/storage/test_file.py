@@ -51,6 +51,18 @@ async def test_deleting_removes_empty_folders_up_to_but_not_with_the_root(tmp_pa
     assert list((tmp_path / "data").iterdir()) == []
 
 
+async def test_a_store_that_was_opened_and_never_written_leaves_no_trace(tmp_path: Path) -> None:
+    await FileStorage.open(tmp_path / "new" / "data").close()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "there").mkdir()
+    await FileStorage.open(tmp_path / "there").close()
+    assert (tmp_path / "there").is_dir()
+    beside = FileStorage.open(tmp_path / "new" / "data")
+    (tmp_path / "new" / "other").touch()
+    await beside.close()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["other"]
+
+
 async def test_a_second_writer_is_told_who_holds_the_store(tmp_path: Path) -> None:
     store = FileStorage.open(tmp_path)
     with pytest.raises(StoreLockedError, match=f"process {os.getpid()}") as caught:
