@@ -52,6 +52,7 @@ __all__ = [
     "is_initialized",
     "open_root_key",
     "read_seal_config",
+    "require_initialized",
     "unseal_with_key",
 ]
 
@@ -73,6 +74,15 @@ async def is_initialized(storage: Storage) -> bool:
     return await storage.get(OLD_BARRIER_INIT) is not None
 
 
+async def require_initialized(storage: Storage) -> None:
+    """Raise NotInitializedError unless there is a Vault in the store."""
+    if not await is_initialized(storage):
+        raise NotInitializedError(
+            f"no Vault was initialised in {storage.url}",
+            hint="check the path or bucket, or initialise it",
+        )
+
+
 async def read_seal_config(storage: Storage) -> SealConfig:
     """The validated seal configuration.
 
@@ -81,13 +91,9 @@ async def read_seal_config(storage: Storage) -> SealConfig:
     data = await storage.get(SEAL_CONFIG)
     if data is not None:
         return decode_seal_config(unwrap_value(SEAL_CONFIG, data))
-    if await is_initialized(storage):
-        raise SealConfigError(
-            "there is a keyring but no core/seal-config", hint="restore it from a backup"
-        )
-    raise NotInitializedError(
-        f"no Vault was initialised in {storage.url}",
-        hint="check the path or bucket, or initialise it",
+    await require_initialized(storage)
+    raise SealConfigError(
+        "there is a keyring but no core/seal-config", hint="restore it from a backup"
     )
 
 

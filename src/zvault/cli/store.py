@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from zvault.app.stores import opened
+from zvault.barrier.unseal import require_initialized
 from zvault.base.clock import SystemClock
-from zvault.base.errors import PreconditionError, VerificationError
+from zvault.base.errors import VerificationError
 from zvault.cli.exits import exit_code
 from zvault.cli.output import emit, emit_json, progress, reporting_errors
 from zvault.cli.store_options import (
@@ -45,8 +46,8 @@ from zvault.offline.inspect import inspect_store
 from zvault.offline.open import open_offline
 from zvault.offline.read import read_secret
 from zvault.offline.verify import VerifyProgress, verify_store
-from zvault.storage.compare import compare_stores
-from zvault.storage.copy import Progress, copy_store
+from zvault.storage.compare import compare_stores, refuse_nothing
+from zvault.storage.copy import Progress, copy_store, refuse_same
 
 app = typer.Typer(no_args_is_help=True, help="Read, prove, compare and copy stores; no server.")
 _TELL_SECONDS = 0.5
@@ -168,7 +169,9 @@ def compare(
 
     async def work() -> None:
         async with opened(a, first) as one, opened(b, second) as other:
+            refuse_same(one, other)
             comparison = await compare_stores(one, other)
+            refuse_nothing(comparison, one.url, other.url)
             result = comparison_json(comparison, one.url, other.url)
         emit(result, as_json=as_json, lines=comparison_lines(comparison, a, b))
         _finish(comparison.equal, "the stores differ")
@@ -207,33 +210,39 @@ def copy(
         allow_http,
     )
     log = journal or _journal_path(source, destination)
-    is_new = not log.exists()
+    is_new = _size(log) is None
 
     async def work() -> None:
-        async with (
-            opened(source, first) as here,
-            opened(destination, second, read_only=False) as there,
-        ):
-            try:
+        async with opened(source, first) as here:
+            await require_initialized(here)
+            async with opened(destination, second, read_only=False) as there:
                 report = await copy_store(
                     here, there, journal=log, on_progress=_tell_copied, source_may_change=live
                 )
-            except PreconditionError:
-                if is_new:  # refused before anything was copied: nothing to resume
-                    log.unlink(missing_ok=True)
-                raise
         if journal is None:
             log.unlink(missing_ok=True)
         emit(copy_json(report), as_json=as_json, lines=copy_lines(report))
 
     with reporting_errors(as_json=as_json):
-        asyncio.run(work())
+        try:
+            asyncio.run(work())
+        finally:
+            if is_new and _size(log) == 0:
+                log.unlink()  # nothing was copied, so there is nothing to resume
 
 
 def _journal_path(source: str, destination: str) -> Path:
     """One file a pair of stores, in the working directory, so that the same command resumes."""
     digest = hashlib.sha256(f"{source}\0{destination}".encode()).hexdigest()
     return Path(f"zvault-copy-{digest[:12]}.journal")
+
+
+def _size(path: Path) -> int | None:
+    """Bytes in a file; None when there is none that can be seen."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _finish(is_good: bool, sentence: str) -> None:

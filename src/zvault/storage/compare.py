@@ -8,6 +8,7 @@ import contextlib
 from dataclasses import dataclass
 
 from zvault.storage.api import Storage
+from zvault.storage.errors import EmptySourceError
 from zvault.storage.keys import is_skipped_by_copy
 from zvault.storage.pairing import Judged, Pair, Verdict, judge, merge
 from zvault.storage.window import ordered_map
@@ -86,6 +87,15 @@ async def compare_stores(a: Storage, b: Storage, *, parallel: int = DEFAULT_PARA
         compared_bytes=compared_bytes,
         read_back=read_back,
     )
+
+
+def refuse_nothing(comparison: Comparison, a: str, b: str) -> None:
+    """Raise EmptySourceError when no entry was on either side: that is no equality shown."""
+    if comparison.equal and not comparison.compared:
+        raise EmptySourceError(
+            f"neither {a} nor {b} holds an entry, so nothing was compared",
+            hint="check both paths, buckets and prefixes",
+        )
 
 
 def describe(comparison: Comparison, limit: int = 5) -> str:

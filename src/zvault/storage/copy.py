@@ -172,6 +172,14 @@ def refuse_overlap(source: str, destination: str) -> None:
         )
 
 
+def refuse_same(a: Storage, b: Storage) -> None:
+    """Raise PreconditionError when both are one place: comparing it with itself shows nothing."""
+    if identity(a) == identity(b):
+        raise PreconditionError(
+            f"{a.url} and {b.url} are the same store", hint="name the two stores to compare"
+        )
+
+
 async def _refuse_empty(source: Storage) -> None:
     async for _ in walk(source):
         return

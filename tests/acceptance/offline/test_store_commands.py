@@ -1,6 +1,8 @@
 """``zvault store`` as a user runs it, on stores that real servers wrote."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -8,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.support.cli import Ran, command, environment, zvault
 from tests.support.golden import Golden, unpack
 from tests.support.golden_storage import shares_of
 from tests.support.keyfiles import PASSWORD, make_key_file
+from zvault.cli.store import app
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +248,74 @@ def test_compare_names_every_difference_and_exits_4(golden: Golden, tmp_path: Pa
     assert found["skipped"] == 1
     shown = zvault("store", "compare", url(golden), f"file:{tree}")
     assert "sys/policy/billing" in shown.out
+
+
+def test_comparing_a_store_with_itself_or_nothing_with_nothing_shows_nothing(
+    golden: Golden, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(golden.data)
+    same = zvault("store", "compare", url(golden), f"file:{link}", "--json")
+    assert (same.code, "same store" in error(same)["message"]) == (3, True)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "stray").touch()
+    nothing = zvault("store", "compare", f"file:{tmp_path}/a", f"file:{tmp_path}/b", "--json")
+    assert (nothing.code, error(nothing)["code"]) == (3, "copy-source-empty")
+
+
+def test_a_folder_that_is_no_vault_is_not_copied_and_nothing_is_made(
+    golden: Golden, tmp_path: Path
+) -> None:
+    for source in (golden.data.parent, golden.data / "core"):
+        ran = zvault(
+            "store", "copy", f"file:{source}", f"file:{tmp_path}/new", "--json", cwd=tmp_path
+        )
+        assert (ran.code, error(ran)["code"]) == (7, "not-initialized")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_that_is_refused_leaves_neither_folder_nor_journal(
+    golden: Golden, tmp_path: Path
+) -> None:
+    tree = Path(shutil.copytree(golden.data, tmp_path / "data"))
+    work = tmp_path / "work"
+    work.mkdir()
+    inside = zvault("store", "copy", f"file:{tree}", f"file:{tree}/sub/x", "--json", cwd=work)
+    assert (inside.code, "overlap" in error(inside)["message"]) == (3, True)
+    assert not (tree / "sub").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/_x").touch()
+    filled = zvault("store", "copy", f"file:{tree}", f"file:{tmp_path}/full", "--json", cwd=work)
+    assert (filled.code, error(filled)["code"]) == (3, "copy-destination-not-empty")
+    assert list(work.iterdir()) == []
+    empty = tmp_path / "mine"
+    empty.touch()
+    zvault("store", "copy", f"file:{tree}", f"file:{tmp_path}/full", "--journal", empty, cwd=work)
+    assert empty.exists(), "a file that was there is not ours to remove"
+
+
+def test_a_full_disk_under_the_journal_loses_no_permission_to_go_on(
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In process, because the disk must fill up in the middle."""
+    real, full = os.write, [True]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if full[0] and data.startswith(b'{"finishing"'):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["copy", url(golden), f"file:{tmp_path}/copy"]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 3
+    assert "No space left" in refused.output
+    full[0] = False
+    resumed = CliRunner().invoke(app, arguments)
+    assert resumed.exit_code == 0, resumed.output
+    assert "resumed" in resumed.output
 
 
 def test_a_copy_into_a_snapshot_is_refused(golden: Golden, tmp_path: Path) -> None:
