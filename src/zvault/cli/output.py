@@ -6,10 +6,11 @@ traceback reaches a user unless ``ZVAULT_DEBUG`` asks for it, and then without l
 
 import contextlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import orjson
@@ -18,28 +19,68 @@ import typer
 from zvault.base.errors import ZvaultError
 from zvault.cli.exits import INTERNAL, exit_code
 
+_NOBODY_READS = 128 + signal.SIGPIPE
+
 
 def emit(result: dict[str, Any], *, as_json: bool, lines: list[str]) -> None:
     """Print the result: one JSON object with ``--json``, else the sentences."""
     if as_json:
-        sys.stdout.write(
-            orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n"
-        )
+        _print(_json(result, orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
     else:
-        sys.stdout.write("".join(line + "\n" for line in lines))
-    sys.stdout.flush()
+        _print(*lines)
 
 
 def emit_json(text: bytes, *, pretty: bool) -> None:
     """Print one JSON text; ``pretty`` only spaces it, numbers keep their digits."""
-    sys.stdout.write(msgspec.json.format(text, indent=2 if pretty else 0).decode() + "\n")
-    sys.stdout.flush()
+    _print(msgspec.json.format(text, indent=2 if pretty else 0).decode())
 
 
 def progress(text: str) -> None:
     """One line on stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    _write(sys.stderr, text)
+
+
+def _print(*lines: str) -> None:
+    """Lines of the result on stdout. Nobody reading it (``| head``) ends the command."""
+    if not _write(sys.stdout, *lines):
+        raise typer.Exit(_NOBODY_READS)
+
+
+def _write(stream: TextIO, *lines: str) -> bool:
+    """False when the other end of the pipe is closed."""
+    try:
+        stream.write("".join(_printable(line) + "\n" for line in lines))
+        stream.flush()
+    except BrokenPipeError:
+        # Python flushes once more at its end; let that go nowhere.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        return False
+    return True
+
+
+def _json(value: dict[str, Any], option: int = 0) -> str:
+    """JSON text, also of file names that are no UTF-8."""
+    try:
+        return orjson.dumps(value, option=option).decode()
+    except TypeError:
+        return orjson.dumps(_without_surrogates(value), option=option).decode()
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _printable(value)
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value]
+    return value
+
+
+def _printable(text: str) -> str:
+    """A file name that is no UTF-8 holds lone surrogates, which no stream takes: escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextlib.contextmanager
@@ -62,6 +103,5 @@ def reporting_errors(*, as_json: bool = False) -> Iterator[None]:
 
 def _report(code: str, message: str, hint: str, *, as_json: bool) -> None:
     if as_json:
-        body = {"error": {"code": code, "message": message, "hint": hint}}
-        sys.stdout.write(orjson.dumps(body).decode() + "\n")
-    sys.stderr.write(f"zvault: {message}\n" + (f"hint: {hint}\n" if hint else ""))
+        _print(_json({"error": {"code": code, "message": message, "hint": hint}}))
+    progress(f"zvault: {message}" + (f"\nhint: {hint}" if hint else ""))

@@ -1,0 +1,55 @@
+"""What reaches the terminal: any file name, any end of the pipe."""
+
+import json
+import os
+import sys
+
+import pytest
+import typer
+
+from zvault.base.errors import NotFoundError
+from zvault.cli.output import emit, progress, reporting_errors
+
+ODD = os.fsdecode(b"core/_\xff\xfe")
+
+
+def test_a_name_that_is_no_utf_8_is_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"keys": [ODD], ODD: (ODD,)}, as_json=True, lines=[])
+    shown = ODD.encode("utf-8", "backslashreplace").decode()
+    assert json.loads(capsys.readouterr().out) == {"keys": [shown], shown: [shown]}
+    emit({}, as_json=False, lines=[ODD, "x"])
+    progress(ODD)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (f"{shown}\nx\n", f"{shown}\n")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_error_with_such_a_name_keeps_its_exit_code(
+    capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    with pytest.raises(typer.Exit) as caught, reporting_errors(as_json=as_json):
+        raise NotFoundError(f"{ODD} is gone", hint="look elsewhere")
+    assert caught.value.exit_code == 10
+    assert "is gone" in capsys.readouterr().err
+
+
+def test_no_lines_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({}, as_json=False, lines=[])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_pipe_is_no_defect_and_no_success(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, name, stream)
+        if name == "stderr":
+            progress("nobody hears this")
+            progress("nor this")
+        else:
+            with pytest.raises(typer.Exit) as caught, reporting_errors():
+                emit({"a": 1}, as_json=True, lines=[])
+            assert caught.value.exit_code == 141
