@@ -27,6 +27,7 @@ from zvault.storage.api import Delete, Put
 NEVER_NS = 1 << 63
 """Later than every time Go can write: the lease of a token that does not expire."""
 
+_SPARE = 1_000
 _TAKEN = -1
 """In place of the expiry of a lease that is being dealt with."""
 
@@ -82,6 +83,13 @@ class LeaseBook:
         self._expiries[lease_id] = when_ns
         if when_ns < NEVER_NS:
             heapq.heappush(self._heap, (when_ns, lease_id))
+        if len(self._heap) > 2 * len(self._expiries) + _SPARE:
+            self._forget_replaced()
+
+    def _forget_replaced(self) -> None:
+        """Leases that are renewed often leave their old times behind in the heap."""
+        self._heap = [item for item in self._heap if self._expiries.get(item[1]) == item[0]]
+        heapq.heapify(self._heap)
 
     def forget(self, lease_id: str) -> None:
         """The lease is gone from storage."""

@@ -30,6 +30,8 @@ from zvault.records.tokens import BATCH, TokenEntry
 
 MAX_SESSIONS = 20_000
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_NO_RIGHTS = Acl([])
+"""Of a session whose rights are not computed yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -189,7 +191,7 @@ class Sessions:
 
     def _session(self, entry: TokenEntry, lease: LeaseEntry | None, expires: int) -> Session:
         networks = parse_networks(entry.bound_cidrs)
-        return Session(entry, lease, expires, networks, PolicyStore.root_acl())
+        return Session(entry, lease, expires, networks, _NO_RIGHTS)
 
     async def _refresh(self, session: Session) -> None:
         """Compute the rights anew from policies and identity as they are now."""

@@ -126,3 +126,24 @@ async def test_how_many_leases_there_are_is_told_with_sudo_only() -> None:
             with pytest.raises(PermissionDeniedError):
                 await server.call(operation, path, token=token)
             assert await server.call(operation, path) is not None
+
+
+async def test_a_lease_renewed_without_end_takes_no_more_memory() -> None:
+    async with fresh() as server:
+        token = await server.token(policies=["default"], ttl="1h")
+        book = server.open.leases
+        ends = [item[0] for item in book._heap]
+        for number in range(5_000):
+            book.schedule("auth/token/create/x", ends[0] + number)
+        assert len(book._heap) < 2_000
+        assert await server.tick(3601) == 2
+        assert not await server.alive(token)
+
+
+async def test_until_its_rights_are_computed_a_session_has_none() -> None:
+    async with fresh() as server:
+        sessions = server.open.sessions
+        session = await sessions.read(server.root)
+        assert session is not None
+        assert not session.acl.decide(Operation.READ, "sys/mounts", {}).allowed
+        assert (await sessions.rights(session)).acl.is_root
