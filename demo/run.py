@@ -34,7 +34,7 @@ from demo.report.page import page
 from demo.sabotage import Sabotage
 from demo.screen import Screen
 from demo.story import Story, final_store
-from demo.tool import Tool
+from demo.tool import Tool, ToolError
 from demo.witness import testify
 
 BAO = ROOT / ".servers" / "openbao-2.6.2" / "bin" / "bao"
@@ -100,7 +100,7 @@ class Run:
         self.screen.say(f"S3: {s3.name}")
         self.screen.say(f"front door: {self.place.door_url} and {self.place.door_tls_url}")
         story = self._story(stack, s3)
-        stack.callback(self._take_down, story.tool)
+        stack.callback(self._take_down_quietly, story.tool)
         stack.callback(story.crew.kill)
         self.outcome.operations = story.looking.operations
         self.outcome.replayed = story.looking.world.replayed
@@ -282,8 +282,14 @@ class Run:
         write_private(self.place.s3_credentials, text.encode())
 
     def _take_down(self, tool: Tool) -> None:
+        """Server, agent and front door; not running is fine, not ending is an error."""
         for command in (("stage", "down"), ("frontdoor", "stop")):
-            with suppress(Exception):
+            tool(*command)
+
+    def _take_down_quietly(self, tool: Tool) -> None:
+        """The same after a failure, which is what must be told."""
+        for command in (("stage", "down"), ("frontdoor", "stop")):
+            with suppress(ToolError):
                 tool(*command)
 
 
