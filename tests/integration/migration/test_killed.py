@@ -110,5 +110,13 @@ def test_killed_anywhere_it_is_resumed_or_turned_back_and_nobody_fails(
         site.must("resume", *token)
         must_be(site, 8)
         kept(site, client)
+
+        refused = site.run(*up9, "--backup")
+        assert refused.code == 3, refused
+        assert "left behind" in refused.err
+        kill_at(site, ("intent", "clear-retired"), *up9, "--backup", "--clear-retired")
+        site.must("resume", *token)
+        must_be(site, 9)
+        kept(site, client)
         client.stop()
         assert client.failures == []
