@@ -49,6 +49,10 @@ def require_private(path: Path) -> None:
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
         raise PreconditionError(f"{path} does not exist", hint="name an existing file") from None
+    except OSError as cause:
+        raise PreconditionError(
+            f"{path} cannot be looked at: {cause.strerror}", hint="check the path and its owner"
+        ) from None
     if mode & 0o077:
         raise PreconditionError(
             f"{path} has mode {mode:04o}, so others can read it", hint=f"chmod 600 {path}"

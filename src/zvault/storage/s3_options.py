@@ -5,6 +5,7 @@ and environment are read only by the two ``credentials_from_*`` functions, which
 """
 
 import ipaddress
+import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,10 @@ from zvault.base.atomic_file import require_private
 from zvault.base.secret import Secret
 from zvault.storage.errors import S3OptionsError
 
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_WORD = re.compile(r"[!-~]*")
+"""Printable ASCII without space: what a request header and a URL can carry."""
 DEFAULT_REGION = "us-east-1"
 _B2_DOMAIN = ".backblazeb2.com"
 _AWS_DOMAIN = ".amazonaws.com"
@@ -53,6 +58,19 @@ class S3Credentials:
     access_key_id: str
     secret_access_key: Secret
     session_token: Secret | None = None
+
+    def check(self) -> None:
+        """Raise S3OptionsError for what no request header can carry."""
+        hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a 0600 file"
+        if not self.access_key_id or not self.secret_access_key:
+            raise S3OptionsError("the S3 credentials are empty", hint=hint)
+        token = self.session_token.reveal() if self.session_token is not None else b""
+        texts = (self.access_key_id.encode(), self.secret_access_key.reveal(), token)
+        if not all(_WORD.fullmatch(text.decode("latin-1")) for text in texts):
+            raise S3OptionsError(
+                "the S3 credentials hold a space, a line end or another odd character",
+                hint="copy them again without what surrounds them",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +116,16 @@ class S3Options:
 
     def check(self) -> "S3Options":
         """With provider and region filled in. Raises S3OptionsError."""
-        if len(self.bucket) < 3 or "/" in self.bucket:
+        if not _BUCKET.fullmatch(self.bucket):
             raise S3OptionsError(
-                f"{self.bucket!r} is no bucket name", hint="bucket names have 3 to 63 characters"
+                f"{self.bucket!r} is no bucket name",
+                hint="bucket names have 3 to 63 letters, digits, dots, hyphens",
             )
-        if not self.credentials.access_key_id or not self.credentials.secret_access_key:
+        self.credentials.check()
+        if not _WORD.fullmatch(self.region + self.kms_key_id):
             raise S3OptionsError(
-                "the S3 credentials are empty",
-                hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a 0600 file",
+                f"{self.region!r} is no region, or {self.kms_key_id!r} no key id",
+                hint="write the region as the provider does, for example eu-central-003",
             )
         host = self._check_endpoint()
         provider = self.provider or detect_provider(host)
@@ -121,22 +141,19 @@ class S3Options:
         """The endpoint's host, empty for AWS's own."""
         if not self.endpoint:
             return ""
-        parts = urllib.parse.urlsplit(self.endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise S3OptionsError(
-                f"{self.endpoint!r} is no endpoint", hint="write https://HOST or http://HOST:PORT"
-            )
+        parts = _split_endpoint(self.endpoint)
+        host = parts.hostname or ""
         if parts.username or parts.password or parts.query:
             raise S3OptionsError(
                 "the S3 endpoint carries a credential or a query",
                 hint="credentials come from the environment or a 0600 file",
             )
-        if parts.scheme == "http" and not self.allow_http and not is_loopback(parts.hostname):
+        if parts.scheme == "http" and not self.allow_http and not is_loopback(host):
             raise S3OptionsError(
                 f"the endpoint {self.endpoint} is not encrypted and not on this machine",
                 hint="use https, or allow http explicitly",
             )
-        return parts.hostname
+        return host
 
     def _region(self, host: str) -> str:
         """The region; at Backblaze the endpoint's name carries it and the two must agree."""
@@ -149,6 +166,26 @@ class S3Options:
                 hint=f"use region {named}, which the endpoint's name carries",
             )
         return named
+
+
+def _split_endpoint(endpoint: str) -> urllib.parse.SplitResult:
+    """The parts of a URL whose host and port can be one. Raises S3OptionsError."""
+    try:
+        parts = urllib.parse.urlsplit(endpoint)
+        is_place = parts.port != 0 and _is_host(parts.hostname or "")
+    except ValueError:
+        is_place = False
+    if not is_place or parts.scheme not in ("http", "https") or not _WORD.fullmatch(endpoint):
+        shown = "the S3 endpoint" if "@" in endpoint else repr(endpoint)
+        raise S3OptionsError(f"{shown} is no URL", hint="write https://HOST or http://HOST:PORT")
+    return parts
+
+
+def _is_host(host: str) -> bool:
+    """A name, or an address. Raises ValueError for digits and dots that are no address."""
+    if ":" in host or host.rpartition(".")[2].isdecimal():
+        return bool(ipaddress.ip_address(host))
+    return _NAME.fullmatch(host) is not None
 
 
 def detect_provider(host: str) -> str:
@@ -198,7 +235,7 @@ def credentials_from_file(path: Path) -> S3Credentials:
     """
     require_private(path)
     values: dict[str, str] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(_text_of(path).splitlines(), 1):
         text = line.strip()
         if not text or text[0] in "#;" or text == "[default]":
             continue
@@ -216,6 +253,19 @@ def credentials_from_file(path: Path) -> S3Credentials:
             hint="write aws_access_key_id = … and aws_secret_access_key = …",
         )
     return found
+
+
+def _text_of(path: Path) -> str:
+    """Raises S3OptionsError for what is no text file of ours."""
+    try:
+        if not path.is_file():
+            raise S3OptionsError(f"{path} is no regular file", hint="name the credentials file")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        cause = "is no text"
+    except OSError as error:
+        cause = f"cannot be read: {error.strerror}"
+    raise S3OptionsError(f"{path} {cause}", hint="name the credentials file")
 
 
 def _check_prefix(prefix: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,8 +58,23 @@ def test_the_provider_is_told_from_the_endpoint_and_b2_names_its_region() -> Non
         ({"bucket": "with/slash"}, "bucket name"),
         ({"credentials": S3Credentials("", Secret("x"))}, "credentials are empty"),
         ({"credentials": S3Credentials("x", Secret(""))}, "credentials are empty"),
-        ({"endpoint": "ftp://x"}, "no endpoint"),
-        ({"endpoint": "minio:9000"}, "no endpoint"),
+        ({"bucket": "my bucket"}, "bucket name"),
+        ({"bucket": "x" * 64}, "bucket name"),
+        ({"bucket": "b\u00fccket"}, "bucket name"),
+        ({"credentials": S3Credentials("x\n", Secret("x"))}, "line end"),
+        ({"credentials": S3Credentials("x", Secret("\u00fc"))}, "line end"),
+        ({"credentials": S3Credentials("x", Secret("x"), Secret("a b"))}, "line end"),
+        ({"region": "eu\nwest"}, "no region"),
+        ({"endpoint": "ftp://x"}, "no URL"),
+        ({"endpoint": "minio:9000"}, "no URL"),
+        ({"endpoint": "https://"}, "no URL"),
+        ({"endpoint": "http://[::1"}, "no URL"),
+        ({"endpoint": "http://127.0.0.1:99999"}, "no URL"),
+        ({"endpoint": "http://127.0.0.1:0"}, "no URL"),
+        ({"endpoint": "http://999.1.1.1"}, "no URL"),
+        ({"endpoint": "http://a b"}, "no URL"),
+        ({"endpoint": "https://host/a b"}, "no URL"),
+        ({"endpoint": "https://user:hunter2@ho st"}, "the S3 endpoint is no URL"),
         ({"endpoint": "https://user:pw@host"}, "carries a credential"),
         ({"endpoint": "http://minio.example.com"}, "not encrypted"),
         ({"endpoint": "http://127.0.0.1.example.com"}, "not encrypted"),
@@ -118,6 +134,16 @@ def test_a_credentials_file_is_private_and_says_what_it_lacks(tmp_path: Path) ->
     file.write_text("")
     with pytest.raises(errors.S3OptionsError, match="no credentials"):
         credentials_from_file(file)
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(errors.S3OptionsError, match="is no text"):
+        credentials_from_file(file)
+    (tmp_path / "folder").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for name in ("folder", "pipe"):
+        with pytest.raises(errors.S3OptionsError, match="no regular file"):
+            credentials_from_file(tmp_path / name)
+    with pytest.raises(PreconditionError, match="cannot be looked at"):
+        credentials_from_file(file / "below")
 
 
 def answered(status: int, code: str) -> GenericError:
