@@ -48,6 +48,7 @@ from zvault.offline.read import read_secret
 from zvault.offline.verify import VerifyProgress, verify_store
 from zvault.storage.compare import compare_stores, refuse_nothing
 from zvault.storage.copy import Progress, copy_store, refuse_same
+from zvault.storage.errors import CopyInterruptedError
 
 app = typer.Typer(no_args_is_help=True, help="Read, prove, compare and copy stores; no server.")
 _TELL_SECONDS = 0.5
@@ -226,6 +227,11 @@ def copy(
     with reporting_errors(as_json=as_json):
         try:
             asyncio.run(work())
+        except KeyboardInterrupt:
+            raise CopyInterruptedError(
+                f"the copy to {destination} was interrupted",
+                hint=f"the same command goes on; {log} remembers it",
+            ) from None
         finally:
             if is_new and _size(log) == 0:
                 log.unlink()  # nothing was copied, so there is nothing to resume

@@ -179,6 +179,12 @@ class CopyJournalError(errors.PreconditionError):
     code = "copy-journal"
 
 
+class CopyInterruptedError(errors.InterruptedRunError):
+    """The operator stopped a copy."""
+
+    code = "copy-interrupted"
+
+
 class CopyProofError(errors.VerificationError):
     """Source and destination are not equal after the copy."""
 

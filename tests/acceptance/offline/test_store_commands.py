@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -348,8 +349,9 @@ def test_a_key_file_and_its_password_open_a_store(golden: Golden, tmp_path: Path
     assert "password" in error(refused)["message"]
 
 
-def test_a_copy_that_was_killed_goes_on_with_the_same_command(
-    golden: Golden, shares: Path, tmp_path: Path
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_copy_that_was_stopped_goes_on_with_the_same_command(
+    golden: Golden, shares: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     copy = tmp_path / "copy"
     process = subprocess.Popen(
@@ -361,8 +363,11 @@ def test_a_copy_that_was_killed_goes_on_with_the_same_command(
     deadline = time.monotonic() + 30
     while not list(copy.rglob("_*")) and process.poll() is None:
         assert time.monotonic() < deadline
-    process.kill()
-    process.communicate()
+    process.send_signal(how)
+    _, said = process.communicate()
+    if process.returncode and how == signal.SIGINT:
+        assert process.returncode == 6, said
+        assert b"the same command goes on" in said
     ran = zvault("store", "copy", url(golden), f"file:{copy}", "--json", cwd=tmp_path)
     if process.returncode == 0:  # it was faster than the kill
         assert ran.code == 3
