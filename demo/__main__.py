@@ -8,9 +8,10 @@ import os
 import sys
 from pathlib import Path
 
+from demo.options import Options
 from demo.place import ROOT
 from demo.report.outcome import TABLE_HEAD, steps_table
-from demo.run import MissingProgramError, Options, end_on_signal, start_run, write_report
+from demo.run import MissingProgramError, end_on_signal, start_run, write_report
 from demo.sabotage import KINDS
 from demo.screen import Screen
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from demo.bulk import Bulk
 from demo.load.client import Client
-from demo.load.crew import Crew, service_of
+from demo.load.crew import Crew
 from demo.load.ledger import LedgerReader, Operation
+from demo.load.plan import OPERATOR, service_of
 from demo.place import CANARY_ROLE
 from demo.proof.compare import compare_rest, compare_secret_ids, compare_secrets, compare_tokens
 from demo.proof.findings import CONFIGURATION, Finding, Verdict, joined
 from demo.proof.reader import Reader
 from demo.proof.world import Token, World
 
-OPERATOR = "operator"
 _TOOLS_OWN = f"{CANARY_ROLE}/"
 
 

@@ -18,6 +18,8 @@ MUSEUM = ROOT / "tests" / "museum" / "stores"
 ARCHIVE = "vault-file"
 BUCKET = "zakupai-vault-storage"
 CANARY_ROLE = "canary"
+MUSEUM_MAX_VERSIONS = 6
+"""Of the mount ``zakupai/`` in every museum store."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 What lives here: the putting together and the taking apart. What never does: a step of the story.
 """
 
-import base64
 import json
 import os
 import secrets
@@ -15,27 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from demo import seaweed
-from demo.bulk import Bulk, store_entries
+from demo.bulk import store_entries
+from demo.casting import cast
+from demo.ending import prove_the_end, search_for_leaks, secret_needles
 from demo.leaks.canaries import Canaries
-from demo.leaks.files import search_bytes, search_files
-from demo.leaks.needles import Needle, all_needles
+from demo.leaks.files import search_bytes
 from demo.leaks.processes import ProcessSampler
 from demo.load.client import Client
-from demo.load.crew import Crew, CrewPlaces, plan_services
-from demo.load.ledger import LedgerReader
-from demo.load.values import Values
-from demo.looking import Looking
-from demo.opening import opening
+from demo.options import Options
 from demo.place import ARCHIVE, BUCKET, ROOT, Place, S3Target, prepare, write_private, write_site
-from demo.proof.reader import Reader
-from demo.proof.world import originals
-from demo.report.outcome import LeakReport, Outcome
+from demo.report.outcome import STALL_LIMIT_MS, Outcome
 from demo.report.page import page
-from demo.sabotage import Sabotage
 from demo.screen import Screen
-from demo.story import Story, final_store
 from demo.tool import Tool, ToolError
-from demo.witness import testify
 
 BAO = ROOT / ".servers" / "openbao-2.6.2" / "bin" / "bao"
 BIN = ROOT / ".venv" / "bin"
@@ -48,21 +39,6 @@ class LeakingReportError(Exception):
 
 class MissingProgramError(Exception):
     """A program that the demo needs is not installed."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line said. ``dwell_seconds``: load between two steps."""
-
-    work: Path
-    b2: bool = False
-    entries: int = 0
-    dwell_seconds: float = 5.0
-    pace_ms: float = 60.0
-    until: str = ""
-    sabotage: str = ""
-    seed: str = ""
-    reports: Path = ROOT
 
 
 @dataclass
@@ -87,7 +63,7 @@ class Run:
 
     def _go(self, stack: ExitStack) -> None:
         canaries = Canaries(self.place.work / "canaries")
-        sampler = ProcessSampler([*self.needles(), *canaries.needles])
+        sampler = ProcessSampler([*secret_needles(self.place, self.expected), *canaries.needles])
         sampler.start()
         stack.callback(sampler.stop)
         canaries.plant_files()
@@ -99,151 +75,29 @@ class Run:
         write_site(self.place, s3, BIN / "caddy")
         self.screen.say(f"S3: {s3.name}")
         self.screen.say(f"front door: {self.place.door_url} and {self.place.door_tls_url}")
-        story = self._story(stack, s3)
+        client = Client(self.place.address_file, self.place.ca_file)
+        stack.callback(client.close)
+        story = cast(self.options, self.screen, self.place, self.expected, self.outcome, s3, client)
         stack.callback(self._take_down_quietly, story.tool)
         stack.callback(story.crew.kill)
         self.outcome.operations = story.looking.operations
         self.outcome.replayed = story.looking.world.replayed
         try:
             story.tell(self.options.until)
-            self._prove_the_end(story)
+            prove_the_end(story, BAO)
         finally:
             story.looking.take_in()
             self.outcome.unfinished = story.looking.ledger.unfinished()
         self._take_down(story.tool)
         canaries.remove()
         sampler.stop()
-        self._search(canaries, sampler)
-
-    def _story(self, stack: ExitStack, s3: S3Target) -> Story:
-        place = self.place
-        key = secrets.token_bytes(32)
-        values = Values(key)
-        tool = Tool(place.site_file, place.work, self.screen.tool)
-        client = Client(place.address_file, place.ca_file)
-        stack.callback(client.close)
-        looking = Looking(
-            originals(self.expected, values, 6),
-            LedgerReader(place.ledger),
-            client,
-            self.expected["root_token"],
-            sorted(self.expected["approle"]),
-        )
-        looking.world.tools = {"canary"}
-        crew = Crew(
-            CrewPlaces(
-                place.ledger,
-                place.private,
-                place.work / "orders",
-                place.address_file,
-                place.ca_file,
-            )
-        )
-
-        def start_crew() -> None:
-            opening(place, self.expected, client, values).run()
-            looking.take_in()
-            for name, about in looking.reader.settings().items():
-                looking.world.settings.setdefault(name, about)
-            crew.start(
-                plan_services(self.expected, looking.world.secrets),
-                shared=_shared(looking),
-                values_key=key,
-                pace_ms=self.options.pace_ms,
-                seed=self.options.seed or secrets.token_hex(4),
-            )
-
-        def enlarge() -> None:
-            missing = self.options.entries - store_entries(place.vault / "data")
-            if missing > 0:
-                looking.bulk = Bulk(values, self.expected["root_token"], missing // 2)
-                self.screen.say(f"writing {missing // 2:,} more secrets")
-                looking.bulk.fill(place.server_url(7))
-            self.outcome.entries = store_entries(place.vault / "data")
-
-        sabotage = Sabotage(self.options.sabotage, place, s3)
-        story = Story(
-            place,
-            self.expected,
-            tool,
-            self.screen,
-            crew,
-            looking,
-            self.outcome,
-            start_crew,
-            self.options.dwell_seconds,
-        )
-        story.between = {"stage7": enlarge}
-        if self.options.sabotage:
-            story.between["kill9"] = lambda: self.screen.bad(f"sabotage: {sabotage.commit()}")
-        return story
-
-    def _prove_the_end(self, story: Story) -> None:
-        """Without the server: every entry decrypts, the counts agree, OpenBao finds the same."""
-        with story._step("end", "the end, without zvault") as step:
-            store = final_store(story.tool, self.place.site)
-            resting = story.looking.all_at_rest(story.looking.reader)
-            step.verdict = resting
-            wanted = _offline_counts(story.looking, story.looking.reader)
-            wanted["policies"] += story.hidden_policies
-            story.tool("stage", "down")
-            told = story.tool(
-                "store", "verify", f"file:{store}", "--shares-file", self.place.shares_file
-            )
-            found = {name: told[name] for name in wanted}
-            if not told["ok"] or found != wanted:
-                self.outcome.broken.append(f"offline verify counts {found}, not {wanted}")
-            self.outcome.offline = {"entries": told["entries"], **found}
-            self.screen.good(f"offline: all {told['entries']:,} entries decrypt, counts agree")
-            testimony = testify(BAO, store, self.place.witness, self.expected, story.looking)
-            self.outcome.witness = testimony.report
-            step.verdict = testimony.verdict
-            self.screen.good(f"OpenBao {testimony.report.version} opened a copy of the final store")
-
-    def _search(self, canaries: Canaries, sampler: ProcessSampler) -> None:
-        """Look for every secret in everything that is left behind."""
-        needles = [*self.needles(), *canaries.needles]
-        inputs = self.place.inputs()
-        found = search_files(self.place.work, needles, inputs)
-        leaks = [*found.leaks, *sampler.leaks]
-        self.outcome.leaks = LeakReport(
-            found.files,
-            found.archive_members,
-            round(found.bytes_searched / 1e6, 1),
-            sampler.processes,
-            sampler.rounds,
-            len({needle.of for needle in needles}) - 1,
-            tuple(str(path.relative_to(self.place.work)) for path in inputs),
-            tuple(str(leak) for leak in leaks if leak.of != "canary"),
-            found.wide_inputs,
-            tuple(canaries.missing(leaks)),
-        )
-        if self.outcome.leaks.clean:
+        leaks = search_for_leaks(self.place, self.expected, canaries, sampler)
+        self.outcome.leaks = leaks
+        if leaks.clean:
             self.screen.good(
-                f"no secret in {found.files:,} files, {found.archive_members} packed ones and "
-                f"{sampler.processes} processes; the planted canaries were found"
+                f"no secret in {leaks.files:,} files, {leaks.archive_members:,} packed ones and "
+                f"{leaks.processes:,} processes; the planted canaries were found"
             )
-
-    def needles(self) -> list[Needle]:
-        """Every share, the root token, the password and the secret_ids known so far."""
-        expected = self.expected
-        known = [
-            (f"share {n}", base64.b64decode(share)) for n, share in enumerate(expected["shares"], 1)
-        ]
-        known.append(("root token", expected["root_token"].encode()))
-        known.append(("password", self.place.password_file.read_bytes()))
-        for role, ids in expected["approle"].items():
-            known.append((f"secret_id of {role}", ids["secret_id"].encode()))
-        _, canary = self.place.canary_ids
-        if canary.exists():
-            known.append(("secret_id of the canary", canary.read_bytes()))
-        issued = self.place.private / "issued-secret-ids"
-        if issued.exists():
-            known += [
-                (f"issued secret_id {n}", line.encode())
-                for n, line in enumerate(issued.read_text().split(), 1)
-            ]
-        return all_needles(known)
 
     @contextmanager
     def _s3(self) -> Iterator[S3Target]:
@@ -304,40 +158,9 @@ def start_run(options: Options, screen: Screen) -> Run:
         store=f"a store of HashiCorp Vault {about['version']} ({ARCHIVE})",
         entries=store_entries(place.vault / "data"),
         s3="",
-        stall_limit_ms=None if options.entries else 5_000,
+        stall_limit_ms=None if options.entries else STALL_LIMIT_MS,
     )
     return Run(options, screen, place, expected, outcome)
-
-
-def _shared(looking: Looking) -> dict[str, dict[str, Any]]:
-    """What services read of each other: the newest version of each shared secret."""
-    return {
-        path: newest.data
-        for path, secret in looking.world.secrets.items()
-        if path.startswith("shared/")
-        and (newest := secret.latest()) is not None
-        and newest.readable
-        and newest.data is not None
-    }
-
-
-def _offline_counts(looking: Looking, reader: Reader) -> dict[str, int]:
-    """What an offline reader must count; a destroyed version has no entry any more."""
-    world = looking.world
-    tools = [reader.secret(path) for path in reader.secret_paths("canary/")]
-    bulk = looking.bulk.count if looking.bulk else 0
-    written = [secret for secret in world.secrets.values() if secret.current]
-    return {
-        "secrets_kv1": len(world.legacy),
-        "secrets_kv2": len(written) + len(tools) + bulk,
-        "versions": sum(not v.destroyed for s in written for v in s.versions.values())
-        + sum(len(secret.data) for secret in tools)
-        + bulk,
-        "policies": len(world.policies),
-        "roles": len(reader.roles()),
-        "secret_ids": sum(map(len, world.secret_ids.values())),
-        "tokens": len(reader.accessors()),
-    }
 
 
 def write_report(run: Run) -> list[Path]:
@@ -345,7 +168,7 @@ def write_report(run: Run) -> list[Path]:
     folder, outcome = run.options.reports, run.outcome
     files = [folder / "demo-report.json", folder / "demo-report.html"]
     texts = _report_texts(outcome)
-    needles = run.needles()
+    needles = secret_needles(run.place, run.expected)
     leaks = [
         str(leak)
         for path, text in zip(files, texts, strict=True)

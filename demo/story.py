@@ -39,8 +39,8 @@ class Story:
     crew: Crew
     looking: Looking
     outcome: Outcome
-    start_crew: Callable[[], None]
     dwell: float
+    start_crew: Callable[[], None] = lambda: None
     between: dict[str, Callable[[], None]] = field(default_factory=dict)
     hidden_policies: int = 0
 
@@ -63,9 +63,27 @@ class Story:
         self.crew.stop()
         self.looking.take_in()
 
+    @contextmanager
+    def step(
+        self, name: str, title: str, short: str = "", *, cutover: bool = False
+    ) -> Iterator[Step]:
+        """One chapter: timed, told, and added to the outcome."""
+        step = Step(name, title, time.monotonic(), cutover=cutover, short=short or title)
+        self.outcome.steps.append(step)
+        self.screen.step(title)
+        try:
+            yield step
+        finally:
+            step.ended = time.monotonic()
+        self.looking.take_in()
+        if step.verdict is not None:
+            self.screen.equal(step.verdict)
+        figures = step_figures(self.looking.operations, step.started, step.ended)
+        self.screen.figures(figures, cutover=cutover)
+
     def stage_7(self) -> None:
         """The front door, the embedded server on the old store, unsealed by hand."""
-        with self._step("stage7", "Stage 7: file store, unsealed by hand", "7") as step:
+        with self.step("stage7", "Stage 7: file store, unsealed by hand", "7") as step:
             told = self.tool(
                 "store", "verify", f"file:{self.place.vault / 'data'}",
                 "--shares-file", self.place.shares_file,
@@ -85,14 +103,14 @@ class Story:
 
     def load(self) -> None:
         """Five services and the operator begin."""
-        with self._step("load", "live load begins", "Stage 7") as step:
+        with self.step("load", "live load begins", "Stage 7") as step:
             self.start_crew()
             time.sleep(self.dwell)
             step.verdict = self._look()
 
     def to_stage_8(self) -> None:
         """Verified backup, key file, agent."""
-        with self._step("stage8", "Stage 7 → 8", "7 → 8", cutover=True) as step:
+        with self.step("stage8", "Stage 7 → 8", "7 → 8", cutover=True) as step:
             told = self.tool(
                 "migrate", "--to", "8", "--backup", "--yes", "--shares-file", self.place.shares_file
             )
@@ -102,14 +120,14 @@ class Story:
 
     def kill_at_stage_8(self) -> None:
         """kill -9, twice: the agent brings it back."""
-        with self._step("kill8", "kill -9, twice", "Stage 8", cutover=True) as step:
+        with self.step("kill8", "kill -9, twice", "Stage 8", cutover=True) as step:
             for _ in range(2):
                 self._kill(step, 8)
             self._dwell_and_look(step)
 
     def to_stage_9(self) -> None:
         """S3, TLS, audit; plaintext refused."""
-        with self._step("stage9", "Stage 8 → 9", "8 → 9", cutover=True) as step:
+        with self.step("stage9", "Stage 8 → 9", "8 → 9", cutover=True) as step:
             place = self.place
             told = self.tool(
                 "migrate", "--to", "9", "--backup", "--rotate-audit", "--yes",
@@ -122,7 +140,7 @@ class Story:
 
     def kill_at_stage_9(self) -> None:
         """kill -9 on object storage; the audit file has what happened."""
-        with self._step("kill9", "kill -9 on S3", "Stage 9", cutover=True) as step:
+        with self.step("kill9", "kill -9 on S3", "Stage 9", cutover=True) as step:
             begin, before = time.monotonic(), self._audited()
             self._kill(step, 9)
             self._dwell_and_look(step)
@@ -141,7 +159,7 @@ class Story:
 
     def back_to_stage_8(self) -> None:
         """The reverse migration into a fresh folder; plaintext again."""
-        with self._step("back8", "Stage 9 → 8", "9 → 8", cutover=True) as step:
+        with self.step("back8", "Stage 9 → 8", "9 → 8", cutover=True) as step:
             place = self.place
             told = self.tool(
                 "rollback", "--to", "8", "--yes", "--backup",
@@ -153,7 +171,7 @@ class Story:
 
     def back_to_stage_7(self) -> None:
         """No agent, no key file: unsealed by hand again."""
-        with self._step("back7", "Stage 8 → 7", "8 → 7", cutover=True) as step:
+        with self.step("back7", "Stage 8 → 7", "8 → 7", cutover=True) as step:
             told = self.tool(
                 "rollback", "--to", "7", "--yes", "--backup", "--destroy-key-file",
                 "--shares-file", self.place.shares_file,
@@ -210,23 +228,6 @@ class Story:
     def _require(self, holds: bool, what: str) -> None:
         if not holds:
             raise PromiseBrokenError(what)
-
-    @contextmanager
-    def _step(
-        self, name: str, title: str, short: str = "", *, cutover: bool = False
-    ) -> Iterator[Step]:
-        step = Step(name, title, time.monotonic(), cutover=cutover, short=short or title)
-        self.outcome.steps.append(step)
-        self.screen.step(title)
-        try:
-            yield step
-        finally:
-            step.ended = time.monotonic()
-        self.looking.take_in()
-        if step.verdict is not None:
-            self.screen.equal(step.verdict)
-        figures = step_figures(self.looking.operations, step.started, step.ended)
-        self.screen.figures(figures, cutover=cutover)
 
 
 def final_store(tool: Tool, site: Path) -> Path:

@@ -17,38 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from demo.load.control import Orders, parse_acknowledgement, write_orders
-from demo.proof.secret import Secret
+from demo.load.plan import ServicePlan
 
 _ACK_SECONDS = 100.0
 _END_SECONDS = 120.0
-_SECRETS_A_LANE = 4
-PLACES = ("orders", "лоты №{n}", "rates + fees", "deep/er/still")
 
 
 class CrewError(Exception):
     """A service ended, broke or did not answer."""
-
-
-@dataclass(frozen=True)
-class LanePlan:
-    """One lane: with a token of old (``token``) or with a login of its own (``role_id``)."""
-
-    name: str
-    secrets: dict[str, Secret]
-    token: str = field(default="", repr=False)
-    accessor: str = ""
-    role_id: str = field(default="", repr=False)
-    secret_id: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
-class ServicePlan:
-    """One service. ``roles`` (name → role_id) makes it the operator."""
-
-    name: str
-    lanes: tuple[LanePlan, ...]
-    others_secret: str
-    roles: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -211,61 +187,3 @@ class Crew:
                     else:
                         member.broken.append(line.strip())
                     self._change.notify_all()
-
-
-def service_of(lane: str) -> str:
-    """The service a lane belongs to."""
-    return lane.partition(".")[0]
-
-
-def own_secrets(service: str, lane: int, world: dict[str, Secret]) -> dict[str, Secret]:
-    """A lane's paths: some new ones and, for the first lane, those the service had before."""
-    place = f"services/{service}" if service != "operator" else "operations"
-    mine = {
-        f"{place}/{name.format(n=lane)}-{lane}": Secret(mount_max=_mount_max(world))
-        for name in PLACES[:_SECRETS_A_LANE]
-    }
-    if lane == 0:
-        mine |= {path: secret for path, secret in world.items() if path.startswith(f"{place}/")}
-    return mine
-
-
-def _mount_max(world: dict[str, Secret]) -> int:
-    return next(iter(world.values())).mount_max
-
-
-def plan_services(expected: dict[str, Any], world: dict[str, Secret]) -> list[ServicePlan]:
-    """Five services with the tokens and AppRoles of old, and the operator with the root token."""
-    plans = []
-    roles = sorted(expected["approle"])
-    for place, role in enumerate(roles):
-        token = next(
-            entry
-            for entry in expected["tokens"]
-            if entry["path"] == "auth/approle/login" and role in entry["policies"]
-        )
-        ids = expected["approle"][role]
-        plans.append(
-            ServicePlan(
-                role,
-                (
-                    LanePlan(
-                        f"{role}.0",
-                        own_secrets(role, 0, world),
-                        token=token["token"],
-                        accessor=token["accessor"],
-                    ),
-                    LanePlan(
-                        f"{role}.1",
-                        own_secrets(role, 1, world),
-                        role_id=ids["role_id"],
-                        secret_id=ids["secret_id"],
-                    ),
-                ),
-                f"services/{roles[place - 1]}/config",
-            )
-        )
-    root = LanePlan("operator.0", own_secrets("operator", 0, world), token=expected["root_token"])
-    role_ids = {role: expected["approle"][role]["role_id"] for role in roles}
-    plans.append(ServicePlan("operator", (root,), "", role_ids))
-    return plans

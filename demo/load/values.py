@@ -15,12 +15,12 @@ class Values:
     """Values of one run. ``key`` is random and lies in a 0600 file."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self.key = key
 
     def text(self, lane: str, number: int, part: str = "") -> str:
         """40 hex characters that nobody else ever wrote."""
         message = f"{lane}\0{number}\0{part}".encode()
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:LENGTH]
+        return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:LENGTH]
 
     def data(self, lane: str, number: int) -> dict[str, Any]:
         """What a KV write of that lane and number stores."""

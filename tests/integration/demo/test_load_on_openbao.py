@@ -8,8 +8,9 @@ from pathlib import Path
 import hvac
 import pytest
 
-from demo.load.crew import Crew, CrewPlaces, plan_services, service_of
+from demo.load.crew import Crew, CrewPlaces
 from demo.load.ledger import LedgerReader, Operation
+from demo.load.plan import plan_services, service_of
 from demo.load.values import Values
 from demo.proof.compare import compare_rest, compare_secret_ids, compare_secrets, compare_tokens
 from demo.proof.findings import Verdict, joined
