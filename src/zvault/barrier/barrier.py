@@ -108,7 +108,6 @@ class Barrier:
             value = Secret(self._random_bytes(_DATA_KEY_BYTES))
             keyring = self._keyring.rotated(value, self._clock.now_ns())
             await self._persist(keyring)
-            self._use(keyring)
             self._unpersisted_encryptions = 0
             term = keyring.active.term
         await self.apply([Put(CANARY, f"new-rotation-term-{term}".encode())])
@@ -122,13 +121,16 @@ class Barrier:
                 return
             keyring = self._keyring.counted(count)
             await self._persist(keyring)
-            self._use(keyring)
             self._unpersisted_encryptions -= count
 
     async def _persist(self, keyring: Keyring) -> None:
-        await self.storage.apply(
-            keyring_operations(keyring, self.family, random_bytes=self._random_bytes)
+        """Two writes: what is under the newest key must not outlive a keyring that lacks it."""
+        keyring_put, *root_key_writes = keyring_operations(
+            keyring, self.family, random_bytes=self._random_bytes
         )
+        await self.storage.apply([keyring_put])
+        self._use(keyring)
+        await self.storage.apply(root_key_writes)
 
 
 def keyring_operations(

@@ -119,6 +119,37 @@ async def test_a_rotation_that_cannot_be_stored_changes_nothing() -> None:
     assert await (await reopened(result)).get("logical/u/a") == b"1"
 
 
+class _CutAfterTheKeyring(InMemStorage):
+    """Refuses what comes after a write of the keyring; notes what shared a batch with it."""
+
+    cuts = False
+    beside: tuple[str, ...] = ()
+
+    async def apply(self, operations: list[Operation]) -> None:  # type: ignore[override]
+        keys = [operation.key for operation in operations]
+        if self.cuts and KEYRING not in keys:
+            raise StorageError("no", provider="inmem", store="x")
+        if KEYRING in keys:
+            self.beside = tuple(key for key in keys if key != KEYRING)
+        await super().apply(operations)
+
+
+async def test_nothing_under_a_new_term_is_written_before_its_keyring_is_durable() -> None:
+    storage = _CutAfterTheKeyring()
+    result = await fresh(storage)
+    storage.cuts = True
+    with pytest.raises(StorageError):
+        await result.barrier.rotate()
+    storage.cuts = False
+    assert storage.beside == ()
+    assert result.barrier.keyring.active.term == 2, "its keyring is durable, so it is in use"
+    await result.barrier.apply([Put("logical/u/a", b"1")])
+    again = await reopened(result)
+    assert again.keyring.active.term == 2
+    assert await again.get("logical/u/a") == b"1"
+    assert await again.get(MASTER) is not None
+
+
 async def test_encryptions_are_counted_and_the_count_is_stored() -> None:
     result = await fresh()
     barrier = result.barrier
