@@ -5,12 +5,14 @@ Times are int nanoseconds since the Unix epoch; ``ZERO_NS`` stands for Go's zero
 (0001-01-01T00:00:00Z), which JSON of Vault uses for "never". Durations are int nanoseconds.
 """
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
 ZERO_NS = -62_135_596_800_000_000_000
 SECOND_NS = 1_000_000_000
+_INT64_END = 1 << 63
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC by definition; isoformat without offset
@@ -59,12 +61,15 @@ def parse_time(text: str) -> int:
 
 
 def parse_duration(text: str) -> int:
-    """Go's duration text (plus ``d``, as Vault's parseutil has it) or plain seconds, in ns."""
+    """Go's duration text (plus ``d``, as Vault's parseutil has it) or plain seconds, in ns.
+
+    Raises ValueError, also for what does not fit into 64 bits.
+    """
     body = text.strip()
     sign = -1 if body.startswith("-") else 1
     body = body[1:] if body[:1] in ("+", "-") else body
     if body.isdecimal():
-        return sign * int(body) * SECOND_NS
+        return _bounded(sign * int(body) * SECOND_NS, text)
     total, position = 0.0, 0
     exact = 0
     for match in _PART.finditer(body):
@@ -78,7 +83,16 @@ def parse_duration(text: str) -> int:
         position = match.end()
     if not body or position != len(body):
         raise ValueError(f"not a duration: {text!r}")
-    return sign * (exact + round(total))
+    if not math.isfinite(total):
+        raise ValueError(f"a duration beyond 292 years: {text!r}")
+    return _bounded(sign * (exact + round(total)), text)
+
+
+def _bounded(ns: int, text: str) -> int:
+    """Go counts nanoseconds in 64 bits."""
+    if not -_INT64_END <= ns < _INT64_END:
+        raise ValueError(f"a duration beyond 292 years: {text!r}")
+    return ns
 
 
 def format_duration(ns: int) -> str:
