@@ -59,12 +59,15 @@ def _open_s3(
         S3Options,
         credentials_from_environment,
         credentials_from_file,
+        provider_of,
     )
 
+    endpoint = access.endpoint or environment.get("AWS_ENDPOINT_URL_S3", "")
     if access.credentials_file is not None:
         credentials = credentials_from_file(access.credentials_file)
     else:
-        found = credentials_from_environment(environment, access.provider)
+        provider = access.provider or provider_of(endpoint)
+        found = credentials_from_environment(environment, provider)
         if found is None:
             raise S3OptionsError(
                 f"no credentials for {place}",
@@ -75,7 +78,7 @@ def _open_s3(
         bucket=place.bucket,
         credentials=credentials,
         prefix=place.prefix,
-        endpoint=access.endpoint or environment.get("AWS_ENDPOINT_URL_S3", ""),
+        endpoint=endpoint,
         region=access.region or environment.get("AWS_REGION", ""),
         provider=access.provider,
         allow_http=access.allow_http,

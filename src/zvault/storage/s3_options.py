@@ -168,6 +168,11 @@ class S3Options:
         return named
 
 
+def provider_of(endpoint: str) -> str:
+    """``detect_provider`` of an endpoint's URL. Raises S3OptionsError."""
+    return detect_provider(_split_endpoint(endpoint).hostname or "" if endpoint else "")
+
+
 def _split_endpoint(endpoint: str) -> urllib.parse.SplitResult:
     """The parts of a URL whose host and port can be one. Raises S3OptionsError."""
     try:
