@@ -222,10 +222,13 @@ class FileStorage:
         """
         path = self._path / key
         if self._writing is None and path.is_symlink() and not path.is_file():
-            raise self._corrupt(key, "a symbolic link lies in the place of a folder")
+            raise self._corrupt(
+                key,
+                "a symbolic link lies in the place of a folder",
+                hint="put the folder itself there, or mount it; links are not followed",
+            )
 
-    def _corrupt(self, key: str, cause: str) -> CorruptEntryError:
-        hint = ""
+    def _corrupt(self, key: str, cause: str, *, hint: str = "") -> CorruptEntryError:
         if keys.is_leftover_name(key):
             hint = "a killed server left this temporary file; it is no entry and can be removed"
         return CorruptEntryError(cause, store=self.url, key=key, hint=hint)
