@@ -44,12 +44,12 @@ class Bulk:
 
         self._in_parts(write)
 
-    def compare(self, address: str, verify: str | None) -> Verdict:
+    def compare(self, address: str, ca_file: Path | None) -> Verdict:
         """Read them all, and list the folders for what must not be there."""
 
         def read(numbers: range) -> list[Finding]:
             found = []
-            with _Caller(address, verify, self.token) as caller:
+            with _Caller(address, ca_file, self.token) as caller:
                 for number in numbers:
                     status, body = caller.call("GET", self._path("data", number))
                     name = self._name(number)
@@ -62,14 +62,14 @@ class Bulk:
             return found
 
         findings = [finding for part in self._in_parts(read) for finding in part]
-        listed = self._listed(address, verify)
+        listed = self._listed(address, ca_file)
         if listed > self.count:
             findings.append(Finding(UNEXPECTED, self.prefix, f"{listed - self.count} too many"))
         return Verdict(self.count, self.count, 0, 0, 0, tuple(findings))
 
-    def _listed(self, address: str, verify: str | None) -> int:
+    def _listed(self, address: str, ca_file: Path | None) -> int:
         total = 0
-        with _Caller(address, verify, self.token) as caller:
+        with _Caller(address, ca_file, self.token) as caller:
             root = f"/v1/{MOUNT}/metadata/{self.prefix}"
             _, folders = caller.call("LIST", root)
             for folder in folders.get("data", {}).get("keys", []):
@@ -95,14 +95,14 @@ class Bulk:
 class _Caller:
     """One keep-alive connection."""
 
-    def __init__(self, address: str, verify: str | None, token: str) -> None:
+    def __init__(self, address: str, ca_file: Path | None, token: str) -> None:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
         self._connection = (
             http.client.HTTPConnection(host, port, timeout=90)
             if parts.scheme == "http"
             else http.client.HTTPSConnection(
-                host, port, timeout=90, context=ssl.create_default_context(cafile=verify)
+                host, port, timeout=90, context=ssl.create_default_context(cafile=str(ca_file))
             )
         )
         self._headers = {"X-Vault-Token": token, "X-Vault-Request": "true"}

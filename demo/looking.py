@@ -102,7 +102,7 @@ class Looking:
         return (_TOOLS_OWN, *([self.bulk.prefix] if self.bulk else []))
 
     def _bulk(self, reader: Reader) -> list[Verdict]:
-        return [self.bulk.compare(reader.address, reader.verify)] if self.bulk else []
+        return [self.bulk.compare(reader.address, self.client.ca_file)] if self.bulk else []
 
 
 def original_settings_findings(expected: dict[str, Any], found: dict[str, Any]) -> list[Finding]:

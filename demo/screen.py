@@ -1,5 +1,6 @@
 """What a person sees while the demo runs: one line a step, and under it what the tool says."""
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -10,15 +11,15 @@ from demo.report.figures import StepFigures
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _WIDTH = 100
+_DOING = re.compile(r" *\d+\.\d\d s  \S")
 
 
 class Screen:
     """Plain lines; colours only on a terminal."""
 
-    def __init__(self, out: TextIO = sys.stdout, *, quiet: bool = False) -> None:
+    def __init__(self, out: TextIO = sys.stdout) -> None:
         self._out = out
         self._colours = out.isatty()
-        self._quiet = quiet
         self._begin = time.monotonic()
 
     def title(self, text: str, under: str) -> None:
@@ -35,8 +36,8 @@ class Screen:
         self._line(f"{'':6}  {text}")
 
     def tool(self, text: str) -> None:
-        """What zvault wrote to stderr."""
-        if not self._quiet and text.strip():
+        """What zvault is doing; not its plan and its progress, which would say it again."""
+        if _DOING.match(text) or text.startswith(("zvault: ", "hint: ")):
             short = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
             self._line(self._paint(f"{'':6}  │ {short}", "dim"))
 

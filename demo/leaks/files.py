@@ -41,15 +41,13 @@ class FileSearch:
     wide_inputs: tuple[str, ...]
 
 
-def search_files(
-    folder: Path, needles: list[Needle], inputs: Iterable[Path], more: Iterable[Path] = ()
-) -> FileSearch:
-    """Search every file below ``folder`` and the files in ``more``; not the ``inputs``."""
+def search_files(folder: Path, needles: list[Needle], inputs: Iterable[Path]) -> FileSearch:
+    """Search every file below ``folder`` but the ``inputs``."""
     allowed = {path.resolve() for path in inputs}
     files = members = size = 0
     leaks: list[Leak] = []
     wide = [str(path) for path in sorted(allowed) if path.exists() and path.stat().st_mode & 0o077]
-    for path in [*_files(folder), *more]:
+    for path in _files(folder):
         if path.resolve() in allowed:
             continue
         files += 1

@@ -21,6 +21,7 @@ class Client:
 
     def __init__(self, address_file: Path, ca_file: Path | None) -> None:
         self._address_file = address_file
+        self.ca_file = ca_file
         session = requests.Session()
         session.trust_env = False
         # A session's own setting wins over hvac's argument of the same name.

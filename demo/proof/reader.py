@@ -35,12 +35,6 @@ class Reader:
         """Where the questions go."""
         return str(self._client.url)
 
-    @property
-    def verify(self) -> str | None:
-        """The CA file that answers are checked with."""
-        told = self._client.adapter._kwargs.get("verify")
-        return told if isinstance(told, str) else None
-
     def secret_paths(self, prefix: str = "") -> Iterator[str]:
         """Every KV v2 path below a prefix, found by listing."""
         yield from self._walk(f"{MOUNT}/metadata/", prefix)

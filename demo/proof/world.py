@@ -2,8 +2,8 @@
 
 What lives here: the effect of every kind of operation in the ledger on secrets, tokens, secret_ids,
 policies and roles. Pure: no server is asked.
-Invariant: only an operation with a good outcome changes the world. A failed one leaves it as it was
-and its secret is named as uncertain; the demo fails because of it anyway.
+Invariant: only an operation with a good outcome changes the world. A failed one leaves it as it
+was; the demo fails because of it anyway.
 """
 
 import copy
@@ -50,18 +50,14 @@ class World:
     kills: list[Seconds] = field(default_factory=list)
     replayed: list[Operation] = field(default_factory=list)
     at_risk: list[Operation] = field(default_factory=list)
-    uncertain: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
 
     def apply(self, operation: Operation) -> None:
         """Take in one operation that ended."""
         if self.was_at_risk(operation):
             self.at_risk.append(operation)
-        if not operation.ok:
-            self.uncertain.add(str(operation.intent.get("path", "")))
-            return
         effect = _EFFECTS.get(operation.kind)
-        if effect is not None:
+        if operation.ok and effect is not None:
             effect(self, operation)
 
     def was_at_risk(self, operation: Operation) -> bool:

@@ -66,7 +66,6 @@ class Outcome:
     operations: list[Operation] = field(default_factory=list)
     unfinished: list[Operation] = field(default_factory=list)
     replayed: list[Operation] = field(default_factory=list)
-    stages_proven: list[int] = field(default_factory=list)
     kills_wanted: dict[int, int] = field(default_factory=lambda: {8: 2, 9: 1})
     stall_limit_ms: float | None = STALL_LIMIT_MS
     offline: dict[str, Any] | None = None
@@ -145,32 +144,34 @@ class Outcome:
                 ]
                 for stage in self.kills_wanted
             },
-            "steps": [self._step_json(step) for step in self.steps],
+            "steps": [step_json(self, step) for step in self.steps],
             "offline": self.offline,
             "openbao": None if self.witness is None else vars(self.witness),
             "leaks": None if self.leaks is None else vars(self.leaks),
             "facts": self.facts,
         }
 
-    def _step_json(self, step: Step) -> dict[str, Any]:
-        figures = step_figures(self.operations, step.started, step.ended)
-        verdict = step.verdict
-        return {
-            "step": step.name,
-            "title": step.title,
-            "duration_seconds": round(step.seconds, 2),
-            "operations": figures.operations,
-            "failed": figures.failed,
-            "in_flight_at_cutover": figures.in_flight if step.cutover else None,
-            "longest_stall_ms": round(figures.longest_ms, 1),
-            "secrets_compared": verdict.secrets if verdict else None,
-            "versions_compared": verdict.versions if verdict else None,
-            "tokens_compared": verdict.tokens if verdict else None,
-            "secret_ids_compared": verdict.secret_ids if verdict else None,
-            "others_compared": verdict.others if verdict else None,
-            "findings": len(verdict.findings) if verdict else None,
-            "notes": step.notes,
-        }
+
+def step_json(outcome: Outcome, step: Step) -> dict[str, Any]:
+    """One step as the report tells it."""
+    figures = step_figures(outcome.operations, step.started, step.ended)
+    verdict = step.verdict
+    return {
+        "step": step.name,
+        "title": step.title,
+        "duration_seconds": round(step.seconds, 2),
+        "operations": figures.operations,
+        "failed": figures.failed,
+        "in_flight_at_cutover": figures.in_flight if step.cutover else None,
+        "longest_stall_ms": round(figures.longest_ms, 1),
+        "secrets_compared": verdict.secrets if verdict else None,
+        "versions_compared": verdict.versions if verdict else None,
+        "tokens_compared": verdict.tokens if verdict else None,
+        "secret_ids_compared": verdict.secret_ids if verdict else None,
+        "others_compared": verdict.others if verdict else None,
+        "findings": len(verdict.findings) if verdict else None,
+        "notes": step.notes,
+    }
 
 
 def _operations(outcome: Outcome) -> list[str]:
@@ -229,7 +230,7 @@ def steps_table(outcome: Outcome) -> Sequence[tuple[str, ...]]:
     """The rows of the final table."""
     rows = []
     for step in outcome.steps:
-        told = outcome._step_json(step)
+        told = step_json(outcome, step)
         compared = "" if step.verdict is None else f"{step.verdict.secrets:,}"
         versions = "" if step.verdict is None else f"{step.verdict.versions:,}"
         rows.append(

@@ -85,8 +85,8 @@ def test_a_body_of_two_megabytes_is_held_and_then_arrives_whole(
     connection = connect(settings.plaintext_url)
     connection.request("POST", "/v1/big", b"x" * 2_000_000)
     time.sleep(0.3)
-    assert door.active_requests() == 1
+    assert door.observe().plaintext.active == 1
     with stub_server(port):
         assert connection.getresponse().read() == b'{"got": 2000000}'
     connection.close()
-    assert door.active_requests() == 0
+    assert door.observe().plaintext.active == 0

@@ -7,9 +7,21 @@ import pytest
 
 from tests.support.house import House
 from tests.support.steady_load import SteadyLoad, steady_load
+from zvault.ops.frontdoor.door import FrontDoor
 
 PLACE = "zakupai/data/steady"
 THREADS = 8
+
+
+def await_quiet_plaintext(door: FrontDoor) -> None:
+    """Until no plaintext request came for half a second."""
+    deadline = time.monotonic() + 10
+    seen, since = door.observe().plaintext.seen, time.monotonic()
+    while time.monotonic() - since < 0.5:
+        assert time.monotonic() < deadline
+        counts = door.observe().plaintext
+        if counts.seen != seen or counts.active:
+            seen, since = counts.seen, time.monotonic()
 
 
 @pytest.fixture
@@ -77,14 +89,14 @@ def test_the_load_moves_from_the_plain_server_to_the_tls_server_and_to_https(
     house.slot_b.start()
     house.unseal(house.slot_b)
     house.door.write_address_file(house.door.settings.tls_url)
-    assert house.door.wait_plaintext_quiet(0.5, 10)
+    await_quiet_plaintext(house.door)
     house.door.allow_plaintext(False)
-    before = house.door.plaintext_requests_seen()
+    before = house.door.observe().plaintext.seen
     done = len(load.calls)
     time.sleep(0.5)
-    assert house.door.plaintext_requests_seen() == before
+    assert house.door.observe().plaintext.seen == before
     assert len(load.calls) > done
     house.door.allow_plaintext(True)
     house.door.write_address_file(house.door.settings.plaintext_url)
     time.sleep(0.3)
-    assert house.door.plaintext_requests_seen() > before
+    assert house.door.observe().plaintext.seen > before

@@ -264,12 +264,11 @@ def test_a_write_applied_twice_counts_as_replayed_at_a_kill_and_as_a_finding_els
     assert (len(it.replayed), [f.kind for f in it.findings]) == (1, [REPEATED])
 
 
-def test_a_failed_operation_changes_nothing_but_is_noted_as_uncertain() -> None:
+def test_a_failed_operation_changes_nothing() -> None:
     it = world()
     before = copy.deepcopy(it.secrets)
     it.apply(Operation("s.0", 1, "kv.write", {"path": "a/b"}, 0.0, 1.0, "broken"))
     assert it.secrets == before
-    assert it.uncertain == {"a/b"}
 
 
 def test_secret_ids_lost_brought_back_and_foreign_are_told_apart() -> None:

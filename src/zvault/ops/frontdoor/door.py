@@ -158,28 +158,6 @@ class FrontDoor:
                 f"{self.settings.plaintext_url} does not {wanted}", hint="zvault frontdoor status"
             )
 
-    def plaintext_requests_seen(self) -> int:
-        """Requests that came to the plaintext site to be forwarded, since the proxy's start."""
-        return site_counts(self.settings.run_dir).get(PLAINTEXT_SITE, NOTHING).seen
-
-    def active_requests(self) -> int:
-        """Requests that wait or run now, on both public sites."""
-        counts = site_counts(self.settings.run_dir)
-        return sum(counts.get(site, NOTHING).active for site in (PLAINTEXT_SITE, TLS_SITE))
-
-    def wait_plaintext_quiet(self, quiet_seconds: float, timeout_seconds: float) -> bool:
-        """Wait until plaintext saw no request for ``quiet_seconds``; False when it never was."""
-        deadline = time.monotonic() + timeout_seconds
-        seen, since = self.plaintext_requests_seen(), time.monotonic()
-        while time.monotonic() - since < quiet_seconds:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
-            counts = site_counts(self.settings.run_dir).get(PLAINTEXT_SITE, NOTHING)
-            if counts.seen != seen or counts.active:
-                seen, since = counts.seen, time.monotonic()
-        return True
-
     def write_address_file(self, url: str) -> None:
         """Tell clients where to go: one line, replaced atomically, read before each operation."""
         if url not in (self.settings.plaintext_url, self.settings.tls_url):
