@@ -1,5 +1,6 @@
 """Laws of the journal: durable before it is believed, torn tails forgotten, damage refused."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -160,3 +161,58 @@ def test_a_full_disk_is_not_success(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         journal.append(record(0))
     journal.close()
+
+
+class FullDisk(DiskJournalFile):
+    """Takes half of a line, or the line and not its sync; forgets nothing by itself."""
+
+    def __init__(self, path: Path, fail: str) -> None:
+        super().__init__(path)
+        self.fail = fail
+
+    def append(self, line: bytes) -> None:
+        if self.fail != "append":
+            super().append(line)
+            return
+        super().append(line[: len(line) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def sync(self) -> None:
+        if self.fail == "sync":
+            self.fail = ""
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().sync()
+
+
+@pytest.mark.parametrize("fail", ["append", "sync"])
+def test_a_line_that_a_full_disk_cut_does_not_spoil_those_after_it(path: Path, fail: str) -> None:
+    file = FullDisk(path, "")
+    journal = Journal(file)
+    file.fail = fail
+    with pytest.raises(OSError, match="No space"):
+        journal.append(record(3))
+    file.fail = ""
+    journal.append(record(4, "abort"))
+    journal.append(record(5, "undone"))
+    journal.close()
+    assert read_journal(path) == [*(record(n) for n in range(3)), *journal.records[3:]]
+    assert [seen.kind for seen in journal.records[3:]] == ["abort", "undone"]
+
+
+def test_a_journal_that_could_not_be_mended_is_not_written_again(path: Path) -> None:
+    whole = path.read_bytes()
+
+    class Dead(FullDisk):
+        def truncate(self, size: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+    file = Dead(path, "append")
+    journal = Journal(file)
+    with pytest.raises(OSError, match="No space"):
+        journal.append(record(3))
+    file.fail = ""
+    with pytest.raises(OSError, match="could not be written before"):
+        journal.append(record(4))
+    journal.close()
+    Journal.open(path).close()
+    assert path.read_bytes() == whole

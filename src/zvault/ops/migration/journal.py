@@ -11,6 +11,8 @@ Format (docs/formats/journal.md)::
     {"v":1,"run":"r...","at":"2026-...Z","kind":"intent","step":"fence","data":{},"chain":"16 hex"}
 """
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -130,6 +132,8 @@ class Journal:
         content = file.read()
         records, self._chain, good = _parse(content)
         self._records = list(records)
+        self._size = good
+        self._broken = False
         if good != len(content):
             file.truncate(good)
             file.sync()
@@ -153,17 +157,36 @@ class Journal:
         return self._records
 
     def append(self, record: Record) -> None:
-        """Write one record; durable on return. Raises OSError."""
+        """Write one record; durable on return.
+
+        Raises OSError. What a full disk let through of the line is taken out again, so that the
+        next record does not follow half a line; when that fails, nothing more is written.
+        """
+        if self._broken:
+            raise OSError(errno.EIO, "the journal could not be written before")
         body = _body(record)
         chain = _link(self._chain, body)
-        self._file.append(orjson.dumps({**body, "chain": chain}) + b"\n")
-        self._file.sync()
+        line = orjson.dumps({**body, "chain": chain}) + b"\n"
+        try:
+            self._file.append(line)
+            self._file.sync()
+        except OSError:
+            self._forget_tail()
+            raise
+        self._size += len(line)
         self._chain = chain
         self._records.append(record)
 
     def close(self) -> None:
         """Let go of the lock."""
         self._file.close()
+
+    def _forget_tail(self) -> None:
+        self._broken = True
+        with contextlib.suppress(OSError):
+            self._file.truncate(self._size)
+            self._file.sync()
+            self._broken = False
 
 
 def read_journal(path: Path) -> list[Record]:
