@@ -107,6 +107,12 @@ class ServerSilentError(UnreachableError):
     code = "server-silent"
 
 
+class StillServingError(VerificationError):
+    """A server that nobody recorded answers where the fenced one did."""
+
+    code = "still-serving"
+
+
 class HeldTooLongError(VerificationError):
     """Clients waited as long as the front door may hold them."""
 

@@ -108,8 +108,12 @@ class Execution:
             raise MigrationInterruptedError(
                 f"{_sentence(cause)}; and then: {second.message}", hint=second.hint
             ) from cause
+        number = self.world.source.stage.number
+        # Only what served before was waited for and read back.
+        served = self.world.parameters.source_serves
+        now = f"stage {number} serves again" if served else f"stage {number} is as it was before"
         raise MigrationRolledBackError(
-            f"{_sentence(cause)}; stage {self.world.source.stage.number} serves again",
+            f"{_sentence(cause)}; {now}",
             hint=getattr(cause, "hint", ""),
         ) from cause
 

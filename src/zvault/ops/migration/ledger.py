@@ -32,6 +32,7 @@ class Run:
     aborting: bool = False
     status: str = OPEN
     ended_ns: int | None = None
+    supersedes: str | None = None
 
     @property
     def id(self) -> str:
@@ -51,9 +52,14 @@ def runs(records: Sequence[Record]) -> list[Run]:
                 Parameters.from_json(record.data["parameters"]),
                 tuple(record.data["plan"]),
                 record.data["plan_id"],
+                supersedes=beaten,
             )
         else:
-            found[record.run] = _fold(found[record.run], record)
+            run = found[record.run] = _fold(found[record.run], record)
+            if run.status == ROLLED_BACK and run.supersedes is not None:
+                # It came to nothing, so the run it was to turn back waits again to be finished.
+                beaten = run.supersedes
+                found[beaten] = replace(found[beaten], status=OPEN, ended_ns=None)
     return list(found.values())
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zvault.ops.migration.errors import ServerSilentError
+from zvault.ops.migration.errors import ServerSilentError, StillServingError
 from zvault.ops.migration.model import Side
 from zvault.ops.migration.world import (
     CheckStep,
@@ -59,7 +59,11 @@ class Restart(CheckStep):
 
 
 class Fence(CheckStep):
-    """The source's server is stopped on purpose: nobody may start it but a migration."""
+    """The source's server is stopped on purpose: nobody may start it but a migration.
+
+    Its record alone proves nothing: with the record lost, the server would go on writing. So its
+    address must be silent too.
+    """
 
     name = "fence"
 
@@ -68,11 +72,19 @@ class Fence(CheckStep):
 
     async def done(self, world: World) -> bool:
         seen = await world.ports.server.observe()
-        return not seen.alive and seen.desired is Desired.FENCED
+        if seen.alive or seen.desired is not Desired.FENCED:
+            return False
+        return not (await world.ports.vault.seal_status(world.source.target)).reachable
 
     async def act(self, world: World) -> dict[str, Any]:
         world.hold.since = world.ports.machine.monotonic()
         await world.ports.server.fence()
+        if (await world.ports.vault.seal_status(world.source.target)).reachable:
+            raise StillServingError(
+                f"something still answers at {world.source.target.address}, and it is not the"
+                " recorded server",
+                hint="find who listens there (ss -ltnp) and stop it",
+            )
         return {}
 
     async def undo(self, world: World, material: dict[str, Any]) -> None:
