@@ -8,7 +8,10 @@ seen by the next.
 """
 
 import asyncio
+import fcntl
 import logging
+import sys
+import termios
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -74,6 +77,7 @@ class HttpProtocol(asyncio.Protocol):
         "_closing",
         "_connections",
         "_current",
+        "_emptied",
         "_eof",
         "_limits",
         "_loop",
@@ -115,6 +119,7 @@ class HttpProtocol(asyncio.Protocol):
         self._write_paused = False
         self._scheduled = False
         self._eof = False
+        self._emptied = False
         self._peer = ("", 0)
         self.deadline = 0.0
 
@@ -294,9 +299,31 @@ class HttpProtocol(asyncio.Protocol):
         return self._task is not None
 
     def close_when_idle(self) -> None:
-        """Shutdown: an idle connection ends now and unread; another after its answer."""
-        if self.is_idle:
+        """Shutdown: an idle connection ends now and unread; another after its answer.
+
+        Called again and again until it has ended. A TLS peer that says nothing would keep it open,
+        because its close_notify is waited for: once all we have to say is sent, it is not.
+        """
+        if not self.is_idle:
+            return
+        if not self._transport.is_closing():
             self._close(linger=False)
+        elif self._tls and self._transport.get_write_buffer_size() == 0:
+            if self._emptied:
+                self.abort()
+            self._emptied = self._kernel_queue_is_empty()
+
+    def _kernel_queue_is_empty(self) -> bool:
+        """Whether the peer has acknowledged all that the kernel was given.
+
+        What lies between TLS and the kernel cannot be asked for; an empty queue takes it whole in
+        the loop's next turn, so one turn later nothing is left there.
+        """
+        socket = self._transport.get_extra_info("socket")
+        if socket is None or socket.fileno() < 0:
+            return False
+        size = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")  # tcp(7): SIOCOUTQ
+        return int.from_bytes(size, sys.byteorder) == 0
 
     def abort(self) -> None:
         """End without a word."""

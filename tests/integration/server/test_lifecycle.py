@@ -5,7 +5,9 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -287,3 +289,59 @@ async def test_a_signal_while_it_starts_does_not_end_it_without_a_word() -> None
     assert await task == 0
     assert core.life[0] == "start"
     assert core.life[-1] == "shutdown"
+
+
+def _silent_client(address: str, ca: Path, body: str) -> ssl.SSLSocket:
+    """A TLS connection that has asked for ``body`` to be sent back and reads nothing."""
+    host, port = address.rsplit(":", 1)
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.connect((host, int(port)))
+    tls = ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=host)
+    text = json.dumps({"value": body})
+    head = f"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\n\r\n"
+    tls.sendall((head + text).encode())
+    return tls
+
+
+def _drained(client: ssl.SSLSocket) -> bytes:
+    parts = []
+    with contextlib.suppress(ssl.SSLEOFError, ConnectionResetError):
+        while part := client.recv(65536):
+            parts.append(part)
+            time.sleep(0.0005)
+    return b"".join(parts)
+
+
+@on_both_loops
+async def test_an_idle_tls_connection_whose_peer_says_nothing_does_not_hold_up_the_end(
+    tmp_path: Path,
+) -> None:
+    pki = make_pki(tmp_path)
+    secure = replace(LOOPBACK, tls=TlsSettings(pki.certificate, pki.key))
+    async with running(secure) as one:
+        client = await asyncio.to_thread(_silent_client, one.bound[0], pki.ca, "a")
+        assert b"200 OK" in await asyncio.to_thread(client.recv, 65536)
+        async with asyncio.timeout(60):
+            # Reading time and patience without end: only closing it by itself ends this.
+            assert await one.server.connections.finish(1e9, 1e9) == 0
+        client.close()
+
+
+@on_both_loops
+async def test_an_answer_that_a_tls_client_reads_slowly_arrives_whole_at_the_end(
+    tmp_path: Path,
+) -> None:
+    pki = make_pki(tmp_path)
+    secure = replace(LOOPBACK, tls=TlsSettings(pki.certificate, pki.key))
+    async with running(secure) as one:
+        client = await asyncio.to_thread(_silent_client, one.bound[0], pki.ca, "x" * 12_000_000)
+        finishing = asyncio.create_task(one.server.connections.finish(1e9, 1e9))
+        received = await asyncio.to_thread(_drained, client)
+        head, _, body = received.partition(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        assert len(body) == length
+        assert length > 12_000_000
+        client.close()
+        async with asyncio.timeout(60):
+            assert await finishing == 0
