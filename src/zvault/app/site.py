@@ -12,6 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from zvault.app.declared import DeclareSettings, read_declare
 from zvault.app.toml_table import Table
 from zvault.base.errors import UsageError
 from zvault.ops.migration.model import Limits
@@ -111,6 +112,7 @@ class Site:
     places: Places
     tls_hosts: tuple[str, ...]
     limits: Limits
+    declare: DeclareSettings
 
     def relative(self, path: Path) -> str:
         """As the server will see it from ``root``; absolute when it lies elsewhere."""
@@ -151,6 +153,7 @@ def _site(table: Table, root: Path) -> Site:
         places=_places(table.table("paths"), root),
         tls_hosts=table.texts("tls_hosts"),
         limits=_limits(table.table("limits")),
+        declare=read_declare(table.table("declare"), root),
     )
     table.done()
     return site

@@ -45,6 +45,15 @@ class Table:
             self.problems.append(f"{self._path(key)} must be at least {at_least:g}")
         return value
 
+    def whole(self, key: str, *, at_least: int = 0) -> int:
+        """A whole number not below ``at_least``; that when the file says something else."""
+        self.asked.add(key)
+        value = self.values.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+            self.problems.append(f"{self._path(key)} must be a whole number from {at_least}")
+            return at_least
+        return value
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings; empty when absent."""
         value = self._take(key, list)

@@ -23,6 +23,7 @@ _COMMANDS = (
     "zvault.cli.unseal_agent",
     "zvault.cli.migrate",
     "zvault.cli.stage",
+    "zvault.cli.declare",
 )
 _DAEMONS = {"server": "zvault.cli.server", "unseal-agent": "zvault.cli.unseal_agent"}
 """Started again after a crash while clients wait: only their own module is imported."""

@@ -5,6 +5,7 @@ secret in argv.
 """
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -91,7 +92,23 @@ def _once(read: Callable[[], Sequence[Secret]]) -> Callable[[], Sequence[Secret]
 
 
 def _token(path: Path) -> Secret:
+    """One line, or the ``root_token`` of what ``zvault init`` wrote."""
     text = read_private(path, "token file").reveal().strip()
+    if text.startswith(b"{"):
+        text = _root_token(text, path)
     if not text or b"\n" in text:
         raise UsageError(f"{path} must hold one token on one line", hint="write it again")
     return Secret(text)
+
+
+def _root_token(text: bytes, path: Path) -> bytes:
+    try:
+        token = json.loads(text).get("root_token")
+    except ValueError:
+        token = None
+    if not isinstance(token, str):
+        raise UsageError(
+            f"{path} is neither one token on one line nor what zvault init wrote",
+            hint="write it again",
+        )
+    return token.encode()

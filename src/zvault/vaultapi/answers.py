@@ -3,6 +3,7 @@
 What lives here: frozen dataclasses and the strict reading of JSON into them. What never does: IO.
 """
 
+import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,14 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Initialization:
+    """What ``sys/init`` answers, once and never again."""
+
+    shares: tuple[Secret, ...]
+    root_token: Secret
+
+
+@dataclass(frozen=True, slots=True)
 class KvVersion:
     """One version of a KV v2 secret."""
 
@@ -85,9 +94,9 @@ def read_seal_status(answer: Any) -> SealStatus:
     return SealStatus(
         initialized,
         sealed,
-        threshold=_count(body, "t"),
-        shares=_count(body, "n"),
-        progress=_count(body, "progress"),
+        threshold=count_of(body, "t"),
+        shares=count_of(body, "n"),
+        progress=count_of(body, "progress"),
         nonce=_text(body, "nonce"),
         version=_text(body, "version"),
         storage_type=_text(body, "storage_type"),
@@ -123,9 +132,22 @@ def read_login(answer: Any) -> Login:
         Secret(token),
         accessor=_text(auth, "accessor"),
         policies=tuple(str(name) for name in auth.get("policies") or ()),
-        lease_seconds=_count(auth, "lease_duration"),
+        lease_seconds=count_of(auth, "lease_duration"),
         renewable=auth.get("renewable") is True,
     )
+
+
+def read_initialization(answer: Any) -> Initialization:
+    """Raises VaultAnswerError when shares or root token are missing or no base64."""
+    body = as_object(answer, "sys/init")
+    texts, token = body.get("keys_base64"), body.get("root_token")
+    if not isinstance(texts, list) or not texts or not isinstance(token, str) or not token:
+        raise VaultAnswerError("sys/init answered without keys", hint=_NOT_A_VAULT)
+    try:
+        shares = tuple(Secret(base64.b64decode(text, validate=True)) for text in texts)
+    except (TypeError, ValueError):
+        raise VaultAnswerError("sys/init answered keys that are no base64") from None
+    return Initialization(shares, Secret(token))
 
 
 def read_kv_version(answer: Any) -> KvVersion:
@@ -134,12 +156,13 @@ def read_kv_version(answer: Any) -> KvVersion:
     metadata = as_object(data.get("metadata"), "a KV read")
     return KvVersion(
         as_object(data.get("data"), "a KV read"),
-        _count(metadata, "version"),
+        count_of(metadata, "version"),
         _text(metadata, "created_time"),
     )
 
 
-def _count(body: dict[str, Any], name: str) -> int:
+def count_of(body: dict[str, Any], name: str) -> int:
+    """A whole number; 0 when absent. Raises VaultAnswerError for anything else."""
     value = body.get(name, 0)
     if not isinstance(value, int) or isinstance(value, bool):
         raise VaultAnswerError(f"field {name} is no number", hint=_NOT_A_VAULT)

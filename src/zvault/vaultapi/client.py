@@ -16,7 +16,7 @@ import hvac
 from zvault.base.errors import PreconditionError
 from zvault.base.secret import Secret
 from zvault.vaultapi import answers
-from zvault.vaultapi.answers import Health, KvVersion, Login, SealStatus
+from zvault.vaultapi.answers import Health, Initialization, KvVersion, Login, SealStatus
 from zvault.vaultapi.errors import (
     UnsealKeyRefusedError,
     VaultAnswerError,
@@ -100,6 +100,19 @@ class VaultApi:
             status, body = 0, None
         return answers.read_health(status, body)
 
+    def initialize(self, shares: int, threshold: int) -> Initialization:
+        """Make the keys of a new Vault. The answer exists only once: keep it before all else.
+
+        Raises VaultRefusedError when there are keys already, or for numbers that make no sense.
+        """
+        return answers.read_initialization(
+            self._call(
+                lambda: self._client.sys.initialize(
+                    secret_shares=shares, secret_threshold=threshold
+                )
+            )
+        )
+
     def submit_share(self, share: Secret) -> SealStatus:
         """Give one share; the answer says how far it got.
 
@@ -153,6 +166,22 @@ class VaultApi:
             self._call(lambda: self._client.sys.list_mounted_secrets_engines()), "sys/mounts"
         )
 
+    def enable_mount(self, path: str, engine_type: str, options: dict[str, str]) -> None:
+        """Mount a secret engine. Raises VaultRefusedError when the path is in use."""
+        self._call(
+            lambda: self._client.sys.enable_secrets_engine(
+                backend_type=engine_type, path=path.rstrip("/"), options=options
+            )
+        )
+
+    def enable_auth(self, path: str, method_type: str) -> None:
+        """Enable an auth method. Raises VaultRefusedError when the path is in use."""
+        self._call(
+            lambda: self._client.sys.enable_auth_method(
+                method_type=method_type, path=path.rstrip("/")
+            )
+        )
+
     def list_auth(self) -> dict[str, Any]:
         """Auth methods by path (``approle/``)."""
         return answers.data_of(self._call(lambda: self._client.sys.list_auth_methods()), "sys/auth")
@@ -169,6 +198,37 @@ class VaultApi:
         """The text of a policy. Raises VaultNotFoundError."""
         answer = self._call(lambda: self._client.sys.read_policy(name=name))
         return str(answers.data_of(answer, "sys/policy").get("rules", ""))
+
+    def put_policy(self, name: str, text: str) -> None:
+        """Write an ACL policy; it counts at once. Raises VaultRefusedError when it is none."""
+        self._call(lambda: self._client.sys.create_or_update_policy(name=name, policy=text))
+
+    def read_role(self, name: str, mount: str = "approle") -> dict[str, Any]:
+        """The settings of an AppRole role, durations in seconds. Raises VaultNotFoundError."""
+        answer = self._call(
+            lambda: self._client.auth.approle.read_role(role_name=name, mount_point=mount)
+        )
+        return answers.data_of(answer, "an AppRole role")
+
+    def put_role(self, name: str, settings: dict[str, Any], mount: str = "approle") -> None:
+        """Make an AppRole role, or change the settings that are named."""
+        self._call(
+            lambda: self._client.auth.approle.create_or_update_approle(
+                role_name=name, mount_point=mount, **settings
+            )
+        )
+
+    def kv2_max_versions(self, mount: str) -> int:
+        """How many versions a mount keeps of each secret; 0 is Vault's own default, 10."""
+        answer = self._call(
+            lambda: self._client.secrets.kv.v2.read_configuration(mount_point=mount)
+        )
+        return answers.count_of(answers.data_of(answer, "a KV mount's config"), "max_versions")
+
+    def kv2_set_max_versions(self, mount: str, max_versions: int) -> None:
+        """Set it; other settings of the mount stay, which hvac's own call would reset."""
+        body = {"max_versions": max_versions}
+        self._call(lambda: self._client.write_data(f"{mount}/config", data=body))
 
     # -- tokens and secrets -----------------------------------------------------------------
 

@@ -136,7 +136,7 @@ def test_no_field_of_the_site_is_left_without_a_key() -> None:
     names = {field.name for field in dataclasses.fields(Site)}
     assert names == {
         "root", "name", "server", "front_door", "s3", "unseal", "canary", "places",
-        "tls_hosts", "limits",
+        "tls_hosts", "limits", "declare",
     }  # fmt: skip
 
 

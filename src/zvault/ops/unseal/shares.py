@@ -23,12 +23,16 @@ _SHAPE = 'write a JSON list of base64 shares: ["...", "..."]'
 def read_shares_file(path: Path) -> list[Secret]:
     """The shares in a JSON list of base64 or hex texts; mode at most 0600.
 
+    An object with such a list as ``shares`` is what ``zvault init`` writes, and will do as well.
+
     Raises PreconditionError for a missing or readable file, SharesSourceError for its content.
     """
     try:
         texts = json.loads(read_private(path, "shares file").reveal())
     except (ValueError, RecursionError):
         raise SharesSourceError(f"{path} is no JSON", hint=_SHAPE) from None
+    if isinstance(texts, dict):
+        texts = texts.get("shares")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise SharesSourceError(f"{path} is no JSON list of texts", hint=_SHAPE)
     shares = [decode_share(text) for text in texts]
