@@ -11,7 +11,7 @@ from pathlib import Path
 from demo.options import Options
 from demo.place import ROOT
 from demo.report.outcome import TABLE_HEAD, steps_table
-from demo.run import MissingProgramError, end_on_signal, start_run, write_report
+from demo.run import LeakingReportError, MissingProgramError, end_on_signal, start_run, write_report
 from demo.sabotage import KINDS
 from demo.screen import Screen
 
@@ -42,7 +42,11 @@ def main() -> int:
         run.outcome.broken.append("interrupted")
     outcome = run.outcome
     screen.table(TABLE_HEAD, steps_table(outcome))
-    files = write_report(run)
+    try:
+        files = write_report(run)
+    except LeakingReportError as problem:
+        screen.bad(str(problem))
+        return 1
     broken = outcome.broken_promises()
     names = ", ".join(path.name for path in files)
     screen.verdict(broken, f"{len(outcome.operations):,} operations. Report: {names}")

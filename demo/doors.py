@@ -46,10 +46,10 @@ def kill_and_wait_for_health(
 
     When the signal was sent, when the process was gone, and the milliseconds until health 200.
     """
-    started = _start_time(pid)
+    started = start_time(pid)
     sent = time.monotonic()
     os.kill(pid, 9)
-    wait_until(lambda: _start_time(pid) != started, 10, f"the end of process {pid}")
+    wait_until(lambda: start_time(pid) != started, 10, f"the end of process {pid}")
     gone = time.monotonic()
     wait_until(lambda: status_of(url, ca_file) == 200, 60, f"health of {url} after a kill")
     return sent, gone, (time.monotonic() - sent) * 1000
@@ -73,8 +73,8 @@ def audit_files(path: Path) -> list[Path]:
     return sorted(files, key=lambda one: (one == path, one.name))
 
 
-def _start_time(pid: int) -> str:
-    """Empty when there is no such process, or only its zombie."""
+def start_time(pid: int) -> str:
+    """When a process began, in the kernel's ticks; empty when there is none, or its zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -69,7 +69,7 @@ def search_for_leaks(
     needles = [*secret_needles(place, expected), *canaries.needles]
     inputs = place.inputs()
     found = search_files(place.work, needles, inputs)
-    leaks = [*found.leaks, *sampler.leaks]
+    leaks = [*found.leaks, *sampler.leaks(needles)]
     return LeakReport(
         found.files,
         found.archive_members,

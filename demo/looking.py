@@ -4,6 +4,7 @@ What lives here: one service after the other rests for the moment in which its p
 the others work. What never does: the comparison itself (``proof/compare.py``).
 """
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from demo.proof.reader import Reader
 from demo.proof.world import Token, World
 
 _TOOLS_OWN = f"{CANARY_ROLE}/"
+_SETTLE_SECONDS = 0.1
 
 
 @dataclass
@@ -62,9 +64,10 @@ class Looking:
             [
                 compare_secrets(self.world, reader, "", self._skipped()),
                 compare_rest(self.world, reader),
-                compare_tokens(self.world, reader, lambda owner: True),
+                compare_tokens(self.world, reader, lambda owner: True, lambda: None),
                 compare_secret_ids(self.world, reader),
                 *self._bulk(reader),
+                self._repeated(),
             ]
         )
 
@@ -83,20 +86,31 @@ class Looking:
             parts.append(self._part(reader, OPERATOR, "operations/"))
             parts.append(compare_secret_ids(self.world, reader))
             parts.append(compare_rest(self.world, reader))
-        parts.append(
-            compare_tokens(self.world, reader, lambda owner: service_of(owner) == "original")
-        )
-        self.world.findings, repeated = [], list(self.world.findings)
-        return joined([*parts, Verdict(0, 0, 0, 0, 0, tuple(repeated))])
+        parts.append(self._tokens(reader, "original"))
+        return joined([*parts, self._repeated()])
 
     def _part(self, reader: Reader, service: str, prefix: str) -> Verdict:
         self.take_in()
         return joined(
             [
                 compare_secrets(self.world, reader, prefix, ()),
-                compare_tokens(self.world, reader, lambda owner: service_of(owner) == service),
+                self._tokens(reader, service),
             ]
         )
+
+    def _tokens(self, reader: Reader, service: str) -> Verdict:
+        return compare_tokens(
+            self.world, reader, lambda owner: service_of(owner) == service, self._settle
+        )
+
+    def _settle(self) -> None:
+        time.sleep(_SETTLE_SECONDS)
+        self.take_in()
+
+    def _repeated(self) -> Verdict:
+        """What the ledger itself gave away since the last look."""
+        found, self.world.findings = tuple(self.world.findings), []
+        return Verdict(0, 0, 0, 0, 0, found)
 
     def _skipped(self) -> tuple[str, ...]:
         return (_TOOLS_OWN, *([self.bulk.prefix] if self.bulk else []))

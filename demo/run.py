@@ -20,6 +20,7 @@ from demo.ending import prove_the_end, search_for_leaks, secret_needles
 from demo.leaks.canaries import Canaries
 from demo.leaks.files import search_bytes
 from demo.leaks.processes import ProcessSampler
+from demo.leftovers import S3_PROCESS, end_leftovers, note_process
 from demo.load.client import Client
 from demo.options import Options
 from demo.place import ARCHIVE, BUCKET, ROOT, Place, S3Target, prepare, write_private, write_site
@@ -63,7 +64,7 @@ class Run:
 
     def _go(self, stack: ExitStack) -> None:
         canaries = Canaries(self.place.work / "canaries")
-        sampler = ProcessSampler([*secret_needles(self.place, self.expected), *canaries.needles])
+        sampler = ProcessSampler()
         sampler.start()
         stack.callback(sampler.stop)
         canaries.plant_files()
@@ -116,6 +117,7 @@ class Run:
             )
             return
         server = seaweed.start(BIN / "weed", self.place.work / "s3")
+        note_process(self.place.work / S3_PROCESS, server.pid)
         try:
             server.create_bucket(BUCKET)
             self._write_credentials(server.access_key_id, server.secret_access_key)
@@ -152,6 +154,7 @@ def start_run(options: Options, screen: Screen) -> Run:
     for program in (BIN / "zvault", BIN / "caddy", BIN / "weed", BAO):
         if not program.exists():
             raise MissingProgramError(f"{program} is missing: run `make servers`")
+    end_leftovers(options.work)
     place, expected = prepare(options.work)
     about = expected["seal_status"]
     outcome = Outcome(

@@ -18,13 +18,15 @@ _LOOKS = 4
 
 
 class ProcessSampler:
-    """Samples until stopped. Processes older than the sampler are left out."""
+    """Samples until stopped. Processes older than the sampler are left out.
 
-    def __init__(self, needles: list[Needle]) -> None:
-        self._needles = list(needles)
+    What it saw is kept and searched at the end, because some secrets are made on the way.
+    """
+
+    def __init__(self) -> None:
         self._old = {self._identity(pid) for pid in self._pids()}
         self._looks: dict[tuple[int, str], int] = {}
-        self._leaks: dict[Leak, None] = {}
+        self._seen: dict[bytes, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="process-sampler", daemon=True)
         self.rounds = 0
@@ -34,20 +36,21 @@ class ProcessSampler:
         """How many different processes were looked at."""
         return len(self._looks)
 
-    @property
-    def leaks(self) -> list[Leak]:
-        return list(self._leaks)
-
-    def add(self, needles: list[Needle]) -> None:
-        """Look for these too from now on."""
-        self._needles = [*self._needles, *needles]
+    def leaks(self, needles: list[Needle]) -> list[Leak]:
+        """What lay in any argument or environment seen so far."""
+        return [
+            leak
+            for content, where in self._seen.items()
+            for leak in search_bytes(content, needles, where)
+        ]
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def look(self) -> None:
         """One round."""
@@ -57,14 +60,14 @@ class ProcessSampler:
             looks = self._looks.get(identity, 0)
             if identity in self._old or looks >= _LOOKS or not identity[1]:
                 continue
-            if self._search(pid):
+            if self._note(pid):
                 self._looks[identity] = looks + 1
 
     def _run(self) -> None:
         while not self._stop.wait(_ROUND_SECONDS):
             self.look()
 
-    def _search(self, pid: int) -> bool:
+    def _note(self, pid: int) -> bool:
         name = ""
         for part in ("cmdline", "environ"):
             try:
@@ -72,8 +75,7 @@ class ProcessSampler:
             except OSError:
                 return False
             name = name or os.fsdecode(content.split(b"\0")[0])
-            for leak in search_bytes(content, self._needles, f"{part} of {name} ({pid})"):
-                self._leaks[leak] = None
+            self._seen.setdefault(content, f"{part} of {name} ({pid})")
         return True
 
     @staticmethod

@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import hvac
 import pytest
 
+from demo.load.client import Client
 from demo.load.crew import Crew, CrewPlaces
-from demo.load.ledger import LedgerReader, Operation
-from demo.load.plan import plan_services, service_of
+from demo.load.ledger import LedgerReader
+from demo.load.plan import plan_services
 from demo.load.values import Values
-from demo.proof.compare import compare_rest, compare_secret_ids, compare_secrets, compare_tokens
-from demo.proof.findings import Verdict, joined
-from demo.proof.reader import Reader
-from demo.proof.world import Token, World, originals
+from demo.looking import Looking
+from demo.proof.world import originals
 from tests.support.house import House, house
 
 KEY = b"k" * 32
@@ -27,40 +25,11 @@ class Stage:
 
     house: House
     crew: Crew
-    world: World
-    reader: Reader
-    ledger: LedgerReader
-    done: list[Operation]
+    looking: Looking
 
-    def look(self) -> Verdict:
-        """Everything compared, each service resting only while its own part is looked at."""
-        services = sorted(self.house.golden.expected["approle"])
-        parts = [compare_rest_of(self)]
-        for service in [*services, "operator"]:
-            with self.crew.paused(service):
-                self.take_in()
-                place = "operations/" if service == "operator" else f"services/{service}/"
-                parts.append(compare_secrets(self.world, self.reader, place, ()))
-                parts.append(
-                    compare_tokens(
-                        self.world,
-                        self.reader,
-                        lambda owner, service=service: service_of(owner) == service,
-                    )
-                )
-                if service == "operator":
-                    parts.append(compare_secret_ids(self.world, self.reader))
-                    parts.append(compare_rest(self.world, self.reader))
-        return joined(parts)
-
-    def take_in(self) -> None:
-        for operation in self.ledger.new_operations():
-            self.done.append(operation)
-            self.world.apply(operation)
-
-
-def compare_rest_of(stage: Stage) -> Verdict:
-    return compare_secrets(stage.world, stage.reader, "", ("services/", "operations/"))
+    def assert_equal(self) -> None:
+        verdict = self.looking.all_while_working(self.crew)
+        assert not verdict.findings, [str(finding) for finding in verdict.findings]
 
 
 @pytest.fixture
@@ -70,79 +39,68 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         built.unseal(built.slot_a)
         built.door.start()
         built.door.write_address_file(built.door.settings.plaintext_url)
-        client = hvac.Client(
-            built.door.settings.plaintext_url, token=built.token, verify=str(built.pki.ca)
-        )
-        reader = Reader(client)
-        world = originals(built.golden.expected, Values(KEY), reader.kv_max_versions())
-        world.settings = reader.settings()
-        world.policies |= {"default": reader.policies()["default"]}
-        for accessor in reader.accessors() - set(world.tokens):
-            world.tokens[accessor] = Token(accessor, "original")
         for folder in ("ledger", "private"):
             (tmp_path / folder).mkdir(mode=0o700)
-        places = CrewPlaces(
-            tmp_path / "ledger",
-            tmp_path / "private",
-            tmp_path / "orders",
-            built.door.settings.address_file,
-            built.pki.ca,
+        expected, address_file = built.golden.expected, built.door.settings.address_file
+        client = Client(address_file, built.pki.ca)
+        looking = Looking(
+            originals(expected, Values(KEY), 6),
+            LedgerReader(tmp_path / "ledger"),
+            client,
+            built.token,
+            sorted(expected["approle"]),
         )
-        crew = Crew(places)
+        first = looking.remember_originals(expected)
+        assert not first.findings, [str(finding) for finding in first.findings]
+        crew = Crew(
+            CrewPlaces(
+                tmp_path / "ledger",
+                tmp_path / "private",
+                tmp_path / "orders",
+                address_file,
+                built.pki.ca,
+            )
+        )
         shared = {
             path: secret.versions[secret.current].data or {}
-            for path, secret in world.secrets.items()
+            for path, secret in looking.world.secrets.items()
             if path.startswith("shared/")
         }
-        crew.start(
-            plan_services(built.golden.expected, world.secrets),
-            shared=shared,
-            values_key=KEY,
-            pace_ms=15,
-            seed="test",
-        )
         try:
-            yield Stage(built, crew, world, reader, LedgerReader(places.ledger_dir), [])
+            crew.start(
+                plan_services(expected, looking.world.secrets),
+                shared=shared,
+                values_key=KEY,
+                pace_ms=25,
+                seed="test",
+            )
+            yield Stage(built, crew, looking)
         finally:
             crew.kill()
-            client.adapter.close()
-
-
-def assert_equal(stage: Stage) -> None:
-    verdict = stage.look()
-    told = [
-        f"{finding} {[op for op in stage.done if finding.what.split(' ')[1] in str(op)]}"
-        for finding in verdict.findings
-    ]
-    assert not told, "\n".join(told)
+            client.close()
 
 
 def test_the_model_is_what_a_real_server_does_through_kills_and_restarts(stage: Stage) -> None:
-    assert_equal(stage)
-    time.sleep(3)
-    assert_equal(stage)
+    time.sleep(2)
+    stage.assert_equal()
     with stage.crew.calm():
         for _ in range(3):
             time.sleep(0.3)
             killed = time.monotonic()
             stage.house.slot_a.kill()
-            stage.world.kills.append((killed, time.monotonic()))
+            stage.looking.world.kills.append((killed, time.monotonic()))
             stage.house.slot_a.start()
             stage.house.unseal(stage.house.slot_a)
             time.sleep(0.3)
-    assert_equal(stage)
-    time.sleep(2)
-    verdict = stage.look()
+    stage.assert_equal()
+    time.sleep(1)
+    stage.assert_equal()
     stage.crew.stop()
-    stage.take_in()
-    failed = [operation for operation in stage.done if not operation.ok]
-    history = [
-        str(op) for op in stage.done for bad in failed if bad.intent.get("accessor", "?") in str(op)
-    ]
-    assert not failed, "\n".join(history)
-    assert not stage.ledger.unfinished()
-    assert not verdict.findings, [str(finding) for finding in verdict.findings]
-    assert {operation.kind for operation in stage.done} >= {
+    stage.looking.take_in()
+    failed = [operation for operation in stage.looking.operations if not operation.ok]
+    assert not failed, failed[:5]
+    assert not stage.looking.ledger.unfinished()
+    assert {operation.kind for operation in stage.looking.operations} >= {
         "kv.write",
         "kv.cas",
         "kv.patch",
@@ -153,4 +111,3 @@ def test_the_model_is_what_a_real_server_does_through_kills_and_restarts(stage: 
         "secret-id.gone",
         "token.revoke",
     }
-    print(len(stage.done), "operations", len(stage.world.replayed), "replayed", verdict)

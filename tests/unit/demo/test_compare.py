@@ -206,10 +206,10 @@ def test_a_lost_a_revoked_and_a_changed_token_are_told_apart() -> None:
     reader = FakeReader()
     reader.about = {name: about() for name in ("changed", "same")}
     it.tokens["gone"].alive = False
-    assert compare_tokens(it, as_reader(reader), lambda owner: True).equal
+    assert compare_tokens(it, as_reader(reader), lambda owner: True, lambda: None).equal
     it.tokens["gone"].alive = True
     reader.about |= {"back": about(), "changed": about() | {"policies": ["root"]}}
-    verdict = compare_tokens(it, as_reader(reader), lambda owner: True)
+    verdict = compare_tokens(it, as_reader(reader), lambda owner: True, lambda: None)
     found = {(f.kind, f.what.split()[1]) for f in verdict.findings}
     assert found == {(TOKEN_LOST, "gone"), (RESURRECTED, "back"), (DIFFERING, "changed")}
 
@@ -230,15 +230,15 @@ def test_a_token_nobody_made_is_named_unless_a_kill_explains_it() -> None:
         "token.create", 7, intent={"parent": "p"}, got={"accessor": "known"}, ended=10.0
     )
     it.apply(made)
-    verdict = compare_tokens(it, as_reader(reader), lambda owner: True)
+    verdict = compare_tokens(it, as_reader(reader), lambda owner: True, lambda: None)
     assert [f.kind for f in verdict.findings] == [UNEXPECTED]
     it.kills.append((5.0, 5.1))
     it.apply(made)
-    assert compare_tokens(it, as_reader(reader), lambda owner: True).equal
+    assert compare_tokens(it, as_reader(reader), lambda owner: True, lambda: None).equal
     assert it.replayed == [made]
     assert it.tokens["second"].parent == "p"
     reader.about["third"] = about(lane="s.0", op="7")
-    verdict = compare_tokens(it, as_reader(reader), lambda owner: True)
+    verdict = compare_tokens(it, as_reader(reader), lambda owner: True, lambda: None)
     assert [f.kind for f in verdict.findings] == [UNEXPECTED]
 
 
@@ -291,3 +291,18 @@ def test_a_version_object_says_what_can_be_read() -> None:
     assert Version({"a": 1}).readable
     assert not Version(None, destroyed=True).readable
     assert not Version({"a": 1}, deleted=True).readable
+
+
+def test_a_token_that_is_noted_a_moment_later_is_never_looked_up() -> None:
+    """A real server revokes a token that is looked up before its login has finished."""
+    it = world()
+    reader = FakeReader()
+    reader.about = {"fresh": about(lane="s.0", op="1")}
+    looked: list[str] = []
+    reader.token = looked.append  # type: ignore[method-assign, assignment]
+
+    def settle() -> None:
+        it.tokens["fresh"] = Token("fresh", "other.0")
+
+    assert compare_tokens(it, as_reader(reader), lambda owner: owner == "s.0", settle).equal
+    assert looked == []

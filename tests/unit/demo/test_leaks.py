@@ -48,17 +48,17 @@ def test_a_secret_too_short_to_look_for_is_refused() -> None:
 
 def test_planted_canaries_are_found_in_files_archives_and_processes(tmp_path: Path) -> None:
     canaries = Canaries(tmp_path / "canary")
-    sampler = ProcessSampler(canaries.needles)
+    sampler = ProcessSampler()
     canaries.plant_files()
     canaries.plant_process()
     try:
         deadline = time.monotonic() + 10
-        while len(sampler.leaks) < 2 and time.monotonic() < deadline:
+        while len(sampler.leaks(canaries.needles)) < 2 and time.monotonic() < deadline:
             sampler.look()
     finally:
         canaries.remove()
     found = search_files(tmp_path, canaries.needles, [])
-    assert canaries.missing([*found.leaks, *sampler.leaks]) == []
+    assert canaries.missing([*found.leaks, *sampler.leaks(canaries.needles)]) == []
     assert canaries.missing([]) != []
     assert found.archive_members == 2
 
