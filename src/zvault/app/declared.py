@@ -42,7 +42,9 @@ class DeclareSettings:
 def read_declare(table: Table, root: Path) -> DeclareSettings:
     """The settings; problems are collected in the table."""
     kv = table.table("kv")
-    methods = table.texts("auth_methods") if table.has("auth_methods") else _USUAL_METHODS
+    methods = table.texts("auth_methods")
+    if not table.has("auth_methods"):
+        methods = _USUAL_METHODS
     settings = DeclareSettings(
         kv=_mounts(kv) if table.has("kv") else (KvMount(_USUAL_MOUNT),),
         auth_methods=tuple(dict.fromkeys(methods)),
