@@ -129,3 +129,14 @@ def test_a_sealed_vault_and_a_missing_token_are_named(stood: FreshSite) -> None:
     stood.must("init", "--keys-file", stood.keys)
     assert stood.run("declare", "apply", "--token-file", stood.keys).code == 7
     assert stood.run("declare", "apply").code == 2
+
+
+def test_a_server_that_is_down_is_named_and_no_file_is_left(stood: FreshSite) -> None:
+    stood.must("stage", "down")
+    assert stood.run("init", "--keys-file", stood.keys).code == 8
+    assert not stood.keys.exists()
+    (stood.root / "token").write_text("{}")
+    (stood.root / "token").chmod(0o600)
+    refused = stood.run("declare", "plan", "--token-file", stood.root / "token")
+    assert refused.code == 2
+    assert "neither one token" in refused.err

@@ -139,6 +139,14 @@ def test_a_failure_half_way_says_what_was_done_and_the_next_run_goes_on(vault: V
     assert "half" not in " ".join(map(str, done))
 
 
+def test_a_role_loses_its_policies_when_none_are_declared(vault: VaultApi) -> None:
+    apply(vault, declaration(), lambda _: None)
+    none = declaration(roles=(Role("gateway", {"token_policies": ()}),))
+    assert len(apply(vault, none, lambda _: None).done) == 1
+    assert not vault.read_role("gateway")["token_policies"]
+    assert vault.read_role("gateway")["token_ttl"] == 90
+
+
 def test_a_token_that_may_not_look_is_refused_by_name(vault: VaultApi) -> None:
     with pytest.raises(VaultPermissionError):
         apply(vault.with_token(Secret("hvs.nobody")), declaration(), lambda _: None)

@@ -21,6 +21,7 @@ from zvault.ops.declare.errors import (
 from zvault.ops.declare.keys_file import KeysFile
 from zvault.vaultapi.answers import Initialization, SealStatus
 from zvault.vaultapi.client import VaultApi
+from zvault.vaultapi.errors import VaultRefusedError
 
 MAX_SHARES = 255
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -96,7 +97,7 @@ def _make(vault: VaultApi, place: KeysFile, wanted: NewKeys) -> Initialization:
             ) from None
         if not happened:
             raise
-        if error.code == "vault-request-refused":
+        if isinstance(error, VaultRefusedError):
             raise _already(vault) from None
         raise KeysLostError(
             f"the server made keys and their answer did not come: {error.message}",
