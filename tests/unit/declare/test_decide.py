@@ -115,7 +115,10 @@ def test_a_version_1_mount_is_a_conflict_that_names_it_and_is_not_converted() ->
 def test_another_kind_of_mount_or_login_is_a_conflict() -> None:
     seen = Observed(mounts={"zakupai": SeenMount("transit")}, auth={"approle": "userpass"})
     plan = decide(DECLARED, seen)
-    assert [text.split(" is ")[0] for text in plan.conflicts] == ["zakupai/", "auth/approle/"]
+    assert plan.conflicts == (
+        "zakupai/ is a mount of type transit, declared is KV version 2",
+        "auth/approle/ is an auth method of type userpass, declared is approle",
+    )
 
 
 def test_a_mount_inside_or_around_the_declared_one_is_a_conflict() -> None:
