@@ -60,7 +60,9 @@ def _options() -> Options:
     parser.add_argument("--dwell", type=float, default=5.0, help="seconds of load between steps")
     parser.add_argument("--pace", type=float, default=60.0, help="mean ms between operations")
     parser.add_argument("--until", choices=_STEPS, default="", help="stop after this step")
-    parser.add_argument("--sabotage", choices=KINDS, default="", help="damage the store; must fail")
+    parser.add_argument(
+        "--sabotage", action="append", choices=KINDS, default=[], help="damage the store; must fail"
+    )
     parser.add_argument("--seed", default="", help="choose operations as an earlier run did")
     parser.add_argument("--work", type=Path, default=ROOT / ".demo", help="work directory")
     parser.add_argument("--reports", type=Path, default=ROOT, help="where the reports go")
@@ -72,7 +74,7 @@ def _options() -> Options:
         told.dwell,
         told.pace,
         told.until,
-        told.sabotage,
+        tuple(told.sabotage),
         told.seed,
         told.reports.absolute(),
     )

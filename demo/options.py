@@ -16,6 +16,6 @@ class Options:
     dwell_seconds: float = 5.0
     pace_ms: float = 60.0
     until: str = ""
-    sabotage: str = ""
+    sabotage: tuple[str, ...] = ()
     seed: str = ""
     reports: Path = ROOT

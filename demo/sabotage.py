@@ -20,15 +20,16 @@ KINDS = ("drop", "alter", "resurrect")
 
 @dataclass(frozen=True)
 class Sabotage:
-    """One kind of damage."""
+    """Some kinds of damage."""
 
-    kind: str
+    kinds: tuple[str, ...]
     place: Place
     s3: S3Target
 
     def commit(self) -> str:
         """Do it; what was done, in words."""
-        return {"drop": self._drop, "alter": self._alter, "resurrect": self._resurrect}[self.kind]()
+        ways = {"drop": self._drop, "alter": self._alter, "resurrect": self._resurrect}
+        return "; ".join(ways[kind]() for kind in self.kinds)
 
     def _drop(self) -> str:
         """The largest object is the 200 KB version of the secret ``big``."""

@@ -27,7 +27,7 @@ class Tool:
     home: Path
     say: Callable[[str], None]
 
-    def __call__(self, *arguments: str | Path, timeout_seconds: float = 600) -> dict[str, Any]:
+    def __call__(self, *arguments: str | Path, timeout_seconds: float = 3600) -> dict[str, Any]:
         """Run one command with ``--json`` and return what it prints. Raises ToolError."""
         argv = [str(Path(sys.executable).parent / "zvault"), *map(str, arguments), "--json"]
         process = subprocess.Popen(

@@ -111,17 +111,22 @@ def test_the_report_is_a_picture_of_every_operation(whole: Told) -> None:
 
 @pytest.mark.timeout(1000)
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    "damage",
     [
-        ("drop", "holds a store that is not whole"),
-        ("alter", "secret differing: legacy app0/xwzsi"),
-        ("resurrect", "resurrected: token Bv5JnYXPj8oRKOkyBXLNJT2b"),
+        {"drop": "holds a store that is not whole"},
+        {
+            "alter": "secret differing: legacy app0/xwzsi",
+            "resurrect": "resurrected: token Bv5JnYXPj8oRKOkyBXLNJT2b",
+        },
     ],
+    ids=["drop", "alter-and-resurrect"],
 )
 def test_damage_behind_the_tools_back_fails_the_demo_and_is_named(
-    kind: str, said: str, tmp_path: Path
+    damage: dict[str, str], tmp_path: Path
 ) -> None:
-    told = run_demo(tmp_path, "--sabotage", kind, "--until", "back8", "--dwell", "0.5")
+    kinds = [word for kind in damage for word in ("--sabotage", kind)]
+    told = run_demo(tmp_path, *kinds, "--until", "back8", "--dwell", "0.5")
     assert told.code == 1
-    assert said in "\n".join(told.report["broken_promises"])
-    assert said in told.text
+    for said in damage.values():
+        assert said in "\n".join(told.report["broken_promises"])
+        assert said in told.text
