@@ -77,7 +77,8 @@ class BackupDoor:
         return DirectoryPlace(self.site.places.backup_dir)
 
     def _facts(self, record: BackupRecord) -> BackupFacts:
-        return BackupFacts(record.name, record.taken_ns, self._site_url(record.store))
+        url = self._site_url(record.store)
+        return BackupFacts(record.name, record.taken_ns, url, record.fingerprint)
 
     def _site_url(self, url: str) -> str:
         """The archive names a file store by its absolute path, the site by a relative one."""

@@ -57,10 +57,12 @@ def _no_options() -> None:
 
 def main() -> None:
     """Entry point of ``zvault``."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        build(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="zvault")
+        build(command)(prog_name="zvault")
     except SystemExit as end:
-        leave(end)
+        # A daemon has let go of everything by now, and at a cut-over clients wait for its end.
+        leave(end, at_once=command in _DAEMONS)
         raise
 
 

@@ -15,7 +15,7 @@ from zvault.app.site import Site, load_site
 from zvault.app.wiring import Brought, build_ports, journal_path, operator_of
 from zvault.base import gotime
 from zvault.base.clock import SystemClock
-from zvault.base.errors import SealedError, UnreachableError, UsageError
+from zvault.base.errors import SealedError, UnreachableError, UsageError, ZvaultError
 from zvault.cli.output import emit, progress, reporting_errors
 from zvault.cli.site_options import (
     SITE_DEFAULT,
@@ -29,9 +29,14 @@ from zvault.cli.site_options import (
     interruptible,
     stopwatch,
 )
-from zvault.ops.migration.errors import MigrationRefusedError, NotConfirmedError
+from zvault.ops.migration.errors import (
+    JournalCorruptError,
+    JournalTooNewError,
+    MigrationRefusedError,
+    NotConfirmedError,
+)
 from zvault.ops.migration.journal import read_journal
-from zvault.ops.migration.ledger import open_run, runs
+from zvault.ops.migration.ledger import Run, open_run, runs
 from zvault.ops.migration.model import Options
 from zvault.ops.migration.operate import Ended, Operator, Proposal
 from zvault.ops.migration.status import describe_status, observe_status
@@ -148,8 +153,10 @@ def rollback(
         say = stopwatch()
         with operator_of(place, bring, say, copy_progress(say)) as operator:
             with interruptible():
-                ended = asyncio.run(operator.turn_back())
+                ended = asyncio.run(operator.turn_back(to or None))
             target = to or asyncio.run(_stage_before(operator))
+            if ended is None:
+                asyncio.run(_require_back(operator, target))
         if ended is not None:
             _print_ended(ended, as_json, "put back")
             return
@@ -210,10 +217,17 @@ def status(
     """Looks; changes nothing and needs no token."""
     with reporting_errors(as_json=as_json):
         place = load_site(site)
-        waiting = open_run(read_journal(journal_path(place)))
+        broken: ZvaultError | None = None
+        waiting: Run | None = None
+        try:
+            waiting = open_run(read_journal(journal_path(place)))
+        except (JournalCorruptError, JournalTooNewError) as error:
+            broken = error  # the stage is known all the same, and wanted now more than ever
         operator_ports = build_ports(place, Brought(), lambda _: None, SystemClock())
         seen = asyncio.run(observe_status(operator_ports, SiteGeography(place), waiting))
         emit(seen.to_json(), as_json=as_json, lines=describe_status(seen))
+        if broken is not None:
+            raise broken
         if require_unsealed and not seen.seal.reachable:
             raise UnreachableError(
                 f"the server does not answer: {seen.seal.reason}", hint="zvault stage up"
@@ -242,7 +256,7 @@ def _run(
             raise NotConfirmedError(
                 "nothing was changed", hint=f"read the plan, then: --plan {proposal.id}"
             )
-        if to == stages.LAST:
+        if to == stages.LAST and (yes or confirmed == proposal.id):
             keep_s3_credentials(site, os.environ, say)
         with interruptible():
             ended = asyncio.run(operator.migrate(proposal, proposal.id if yes else confirmed))
@@ -251,6 +265,16 @@ def _run(
 
 async def _propose(operator: Operator, to: int, options: Options) -> Proposal:
     return await operator.propose(to, options)
+
+
+async def _require_back(operator: Operator, target: int) -> None:
+    """A rollback never goes up. Raises UsageError."""
+    state = await operator.ports.state.read()
+    if state is not None and target >= state.stage and open_run(operator.journal.records) is None:
+        raise UsageError(
+            f"stage {state.stage} is active, so stage {target} is no way back",
+            hint=f"zvault rollback, or zvault migrate --to {target}",
+        )
 
 
 async def _stage_before(operator: Operator) -> int:

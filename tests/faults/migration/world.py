@@ -716,3 +716,14 @@ def require_nothing_lost(site: Site) -> None:
     """The active store holds exactly what clients were told, and no client was refused."""
     assert store_content(site.active_store()) == site.acknowledged
     assert site.failed_requests == []
+
+
+class With:
+    """An object with one method replaced; for a fault that no door of the world has."""
+
+    def __init__(self, inner: object, name: str, replacement: object) -> None:
+        self._inner = inner
+        setattr(self, name, replacement)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)

@@ -148,9 +148,19 @@ def test_a_journal_that_is_not_ours_to_read_stops_everything(
     try:
         done = site.run("migrate", "--to", "8", "--yes", "--shares-file", site.shares)
         refused(done, code, sentence)
-        refused(site.run("status"), code, sentence)
+        looked = site.run("status")
+        refused(looked, code, sentence)
+        assert "stage      7" in looked.out, "the stage does not depend on the journal"
     finally:
         path.write_bytes(before)
+
+
+def test_a_rollback_never_goes_up(site: RealSite) -> None:
+    before = tree(site)
+    for stage in (7, 8, 9):
+        done = site.run("rollback", "--to", str(stage), "--yes", "--shares-file", site.shares)
+        refused(done, 2, f"stage 7 is active, so stage {stage} is no way back")
+    assert tree(site) == before
 
 
 def test_a_store_marked_by_somebody_else_is_left_alone(site: RealSite) -> None:

@@ -18,13 +18,13 @@ try:
     sys.stdout.write("result")
     raise SystemExit({code!r})
 except SystemExit as end:
-    leave(end)
+    leave(end, at_once={at_once})
     raise
 """
 
 
-def run(code: object, *, used: bool) -> tuple[int, bytes]:
-    program = PROGRAM.format(src=str(ROOT / "src"), used=used, code=code)
+def run(code: object, *, used: bool, at_once: bool = False) -> tuple[int, bytes]:
+    program = PROGRAM.format(src=str(ROOT / "src"), used=used, code=code, at_once=at_once)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     return done.returncode, done.stdout
 
@@ -36,3 +36,7 @@ def test_code_and_output_survive_when_the_s3_library_was_used(code: object, expe
 
 def test_without_it_the_process_ends_as_ever() -> None:
     assert run(8, used=False)[0] < 0
+
+
+def test_a_daemon_does_without_it() -> None:
+    assert run(8, used=False, at_once=True) == (8, b"result")

@@ -1,19 +1,17 @@
 """When something goes wrong: before the commit all is put back, after it nothing is."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
 from tests.faults.migration.world import (
-    AUDIT_KEY,
     FILE_URL,
     S3_URL,
-    SEALED,
     FakeCredentials,
     Killed,
     Killer,
     Site,
+    With,
     connect,
     end_state,
     new_site,
@@ -27,12 +25,10 @@ from zvault.ops.migration.errors import (
     NoOpenRunError,
     OpenRunError,
     RecoveryRefusedError,
-    UnprovenStoreError,
 )
 from zvault.ops.migration.ledger import open_run, runs
 from zvault.ops.migration.model import Limits, Options
 from zvault.ops.migration.ports import Proof
-from zvault.ops.runtime.api import Desired, ServerFacts
 from zvault.storage.api import Delete, Put
 
 
@@ -141,7 +137,7 @@ async def test_a_store_that_differs_stops_the_run_and_the_old_stage_serves() -> 
         await site.stores[S3_URL].apply([Delete("logical/original/3")])
         return {}
 
-    object.__setattr__(operator.ports, "stores", _With(stores, "sync", forget))
+    object.__setattr__(operator.ports, "stores", With(stores, "sync", forget))
     proposal = await operator.propose(9, Options())
     with pytest.raises(MigrationRolledBackError, match=r"1 missing .*original/3"):
         await operator.migrate(proposal, proposal.id)
@@ -168,7 +164,7 @@ async def test_clients_that_stay_on_the_old_scheme_are_not_cut_off() -> None:
         return site.seen[scheme]
 
     door = operator.ports.front_door
-    object.__setattr__(operator.ports, "front_door", _With(door, "requests_seen", stubborn))
+    object.__setattr__(operator.ports, "front_door", With(door, "requests_seen", stubborn))
     proposal = await operator.propose(9, Options())
     with pytest.raises(MigrationInterruptedError, match="requests still arrive over http") as error:
         await operator.migrate(proposal, proposal.id)
@@ -198,7 +194,7 @@ async def test_when_putting_back_fails_too_both_are_said_and_it_can_be_tried_aga
             raise RuntimeError("planted")
         return Proof(1, 1)
 
-    object.__setattr__(operator.ports, "stores", _With(stores, "prove", fail))
+    object.__setattr__(operator.ports, "stores", With(stores, "prove", fail))
     proposal = await operator.propose(9, Options())
     with pytest.raises(
         MigrationInterruptedError, match=r"unexpected RuntimeError; and then: .*refused"
@@ -342,104 +338,3 @@ async def point_names() -> list[str]:
     proposal = await operator.propose(8, Options())
     await operator.migrate(proposal, proposal.id)
     return killer.names
-
-
-class _With:
-    """An object with one method replaced."""
-
-    def __init__(self, inner: object, name: str, replacement: object) -> None:
-        self._inner = inner
-        setattr(self, name, replacement)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)
-
-
-async def test_a_way_back_that_came_to_nothing_leaves_the_first_run_to_be_finished() -> None:
-    site = new_site(8)
-    site.canary_works = 1
-    with pytest.raises(MigrationInterruptedError, match="after the commit"):
-        await go(site, 9)
-    site.canary_works = None
-    operator = connect(site, Killer())[1]()
-    back = await operator.propose(8, Options(take_backup=True))
-    site.canary_broken = True
-    with pytest.raises(MigrationRolledBackError):
-        await operator.migrate(back, back.id)
-    waiting = open_run(operator.journal.records)
-    assert waiting is not None
-    assert waiting.id == "r1"
-    site.canary_broken = False
-    ended = await connect(site, Killer())[1]().resume()
-    assert (ended.run, ended.active_stage) == ("r1", 9)
-    assert end_state(site)["clients"] == ("https", False)
-    assert end_state(site)["audit"]
-    require_nothing_lost(site)
-
-
-async def test_a_server_that_nobody_recorded_is_not_taken_for_a_fenced_one() -> None:
-    site = new_site(9)
-    operator = connect(site, Killer())[1]()
-    proposal = await operator.propose(8, Options())
-    fence = operator.ports.server.fence
-
-    async def lose_the_record() -> None:
-        site.server.desired = Desired.FENCED  # as with server.json lost: nobody was signalled
-
-    observe = operator.ports.server.observe
-
-    async def recorded_dead() -> ServerFacts:
-        seen = await observe()
-        return dataclasses.replace(seen, alive=seen.desired is not Desired.FENCED and seen.alive)
-
-    operator.ports.server.fence = lose_the_record  # type: ignore[method-assign]
-    operator.ports.server.observe = recorded_dead  # type: ignore[method-assign]
-    with pytest.raises(MigrationRolledBackError, match="something still answers at"):
-        await operator.migrate(proposal, proposal.id)
-    operator.ports.server.fence = fence  # type: ignore[method-assign]
-    assert end_state(site)["stage"] == 9
-    require_nothing_lost(site)
-
-
-async def test_a_listed_audit_device_without_a_line_is_not_taken_for_one_that_writes() -> None:
-    site = new_site(8)
-    site.audit_lines = 5  # of an earlier time
-    await site.stores[FILE_URL].apply([Put(AUDIT_KEY, SEALED + b"audit")])
-    site.acknowledged[AUDIT_KEY] = SEALED + b"audit"
-    site.audit_works = False
-    site.clients_on = False
-    with pytest.raises(MigrationInterruptedError, match="got no new line"):
-        await go(site, 9)
-
-
-async def test_what_did_not_serve_before_is_not_said_to_serve_again() -> None:
-    site = new_site(9)
-    site.gone.add(S3_URL)
-    site.server.alive = False
-    operator = connect(site, Killer())[1]()
-    proposal = await operator.propose(8, Options(accept_loss_since_ns=0))
-
-    async def fail(url: str, shares: object, *, still: bool) -> Proof:
-        raise UnprovenStoreError("planted", hint="planted")
-
-    object.__setattr__(operator.ports, "stores", _With(operator.ports.stores, "prove", fail))
-    with pytest.raises(MigrationRolledBackError, match="stage 9 is as it was before"):
-        await operator.migrate(proposal, proposal.id)
-
-
-async def test_a_configuration_that_was_there_before_has_its_old_text_again() -> None:
-    site = new_site(8)
-    old = Path("stage9.hcl")
-    site.files[old] = "text of an earlier time"
-    site.canary_broken = True
-    operator = connect(site, Killer())[1]()
-    proposal = await operator.propose(9, Options(without_canary=True))
-
-    async def fail(source: str, destination: str) -> dict[str, object]:
-        assert site.files[old] != "text of an earlier time"
-        raise UnprovenStoreError("planted", hint="planted")
-
-    object.__setattr__(operator.ports, "stores", _With(operator.ports.stores, "copy", fail))
-    with pytest.raises(MigrationRolledBackError, match="planted"):
-        await operator.migrate(proposal, proposal.id)
-    assert site.files[old] == "text of an earlier time"

@@ -41,6 +41,14 @@ def old_backup(site: Site) -> None:
     site.backups = [BackupFacts("old", site.clock.now_ns() - 25 * 3600 * 10**9, FILE_URL)]
 
 
+def backup_of_tomorrow(site: Site) -> None:
+    site.backups = [BackupFacts("odd", site.clock.now_ns() + 10**9, FILE_URL)]
+
+
+def backup_of_another_vault(site: Site) -> None:
+    site.backups = [BackupFacts("odd", site.clock.now_ns(), FILE_URL, "f" * 64)]
+
+
 def foreign_destination(site: Site) -> None:
     site.stores[S3_URL] = InMemStorage({"core/keyring": b"other"}, url=S3_URL)
 
@@ -68,6 +76,8 @@ def set_(name: str, value: object) -> Change:
     ("to_stage", "change", "reason"),
     [
         (9, old_backup, "backup-too-old"),
+        (9, backup_of_tomorrow, "backup-from-the-future"),
+        (9, backup_of_another_vault, "foreign-backup"),
         (9, set_("backups", []), "no-backup"),
         (9, set_("backups", [BackupFacts("x", 10**19, "file:other")]), "no-backup"),
         (9, foreign_destination, "destination-not-empty"),

@@ -157,16 +157,24 @@ class Operator:
             await execution.forward()
         return await self._ended(execution.run)
 
-    async def turn_back(self) -> Ended | None:
+    async def turn_back(self, to_stage: int | None = None) -> Ended | None:
         """Put the open run back if it is before its commit; None when there is none to put back.
 
-        None also after the commit: then the way back is a run of its own (``propose``).
+        None also after the commit: then the way back is a run of its own (``propose``). Raises
+        OpenRunError (nothing changed) when the run does not lead back to ``to_stage``.
         """
-        if open_run(self.journal.records) is None:
+        waiting = open_run(self.journal.records)
+        if waiting is None:
             return None
         execution = self._taken_up()
         if await execution.committed():
             return None
+        back = waiting.parameters.from_stage
+        if to_stage not in (None, back):
+            raise OpenRunError(
+                f"run {waiting.id} is open and leads back to stage {back}, not to {to_stage}",
+                hint=f"first: zvault rollback --to {back}",
+            )
         await execution.back()
         return await self._ended(execution.run)
 

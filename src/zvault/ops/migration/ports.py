@@ -37,6 +37,13 @@ class StoreFacts:
     marker: str | None = None
     """Run id inside ``core/migration``; "" when somebody else wrote it; None when absent."""
     reason: str = ""
+    fingerprint: str = ""
+    """SHA-256 of the seal's stored keys, hex: new after a rekey, else constant; "" without any."""
+
+
+def are_different_vaults(one: str, other: str) -> bool:
+    """Whether two fingerprints are known and differ."""
+    return bool(one and other) and one != other
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +57,15 @@ class AgentFacts:
 
 @dataclass(frozen=True, slots=True)
 class BackupFacts:
-    """A backup that was verified; ``taken_ns`` is when its walk ended."""
+    """A backup that was verified; ``taken_ns`` is when its walk ended.
+
+    ``fingerprint``: of the seal in it, as in StoreFacts.
+    """
 
     name: str
     taken_ns: int
     store_url: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

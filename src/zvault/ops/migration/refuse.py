@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from zvault.base import gotime
 from zvault.ops.migration.model import Limits, Parameters
 from zvault.ops.migration.observe import Facts
+from zvault.ops.migration.ports import are_different_vaults
 from zvault.ops.stages.model import StorageKind, UnsealKind, stage
 
 
@@ -139,7 +140,23 @@ def _backup(parameters: Parameters, facts: Facts, limits: Limits) -> Iterator[Re
     if facts.backup is None or facts.backup.store_url != parameters.source_url:
         yield Refusal("no-backup", f"there is no verified backup of {parameters.source_url}", hint)
         return
+    if are_different_vaults(facts.backup.fingerprint, facts.source.fingerprint):
+        yield Refusal(
+            "foreign-backup",
+            f"the youngest verified backup, {facts.backup.name}, is another Vault's or from before"
+            " a rekey",
+            hint,
+        )
+        return
     age = (facts.now_ns - facts.backup.taken_ns) / gotime.SECOND_NS
+    if age < 0:
+        when = gotime.format_time(facts.backup.taken_ns)
+        yield Refusal(
+            "backup-from-the-future",
+            f"the youngest verified backup, {facts.backup.name}, says it is of {when}, which is"
+            " still to come, so its age is unknown",
+            "set this machine's clock right, or move that backup away and take one now",
+        )
     if age > limits.backup_max_age_seconds:
         yield Refusal(
             "backup-too-old",

@@ -111,6 +111,8 @@ class Smoke:
         if latest is None:
             return "there is no verified backup"
         age = (self.ports.machine.now_ns() - latest.taken_ns) / gotime.SECOND_NS
+        if age < 0:
+            return f"the youngest verified backup, {latest.name}, is of a time still to come"
         if age > self.limits.backup_max_age_seconds:
             return f"the youngest verified backup is {age / 3600:.1f} h old"
         return ""

@@ -7,6 +7,7 @@ than one call and a server can start right after it.
 """
 
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,8 +18,8 @@ from zvault.base import gotime
 from zvault.base.clock import Clock
 from zvault.base.errors import ZvaultError
 from zvault.base.secret import Secret
-from zvault.ops.migration.errors import ForeignMarkerError, StoresDifferError
-from zvault.ops.migration.ports import Proof, StoreFacts
+from zvault.ops.migration.errors import ForeignMarkerError, NotEmptyError, StoresDifferError
+from zvault.ops.migration.ports import Proof, StoreFacts, are_different_vaults
 from zvault.storage.api import Delete, Put, Storage
 from zvault.storage.compare import compare_stores, describe
 from zvault.storage.copy import Progress, copy_store, sync_store
@@ -27,6 +28,7 @@ from zvault.storage.keys import MIGRATION_KEY
 from zvault.storage.walk import walk
 
 _KEYRING = "core/keyring"
+_STORED_KEYS = "core/hsm/barrier-unseal-keys"
 _DELETE_BATCH = 256
 
 
@@ -170,6 +172,11 @@ class OpenedStores:
         await self.remove_place(url)
 
     async def _sync(self, here: Storage, there: Storage) -> dict[str, Any]:
+        # It deletes what the source does not have: never all of somebody else's Vault.
+        if are_different_vaults(await _fingerprint(here), await _fingerprint(there)):
+            raise NotEmptyError(
+                f"{there.url} holds another Vault by now", hint="name an empty place"
+            )
         done = await sync_store(here, there, on_progress=self.on_progress, clock=self.clock)
         return {
             "entries": done.entries,
@@ -185,6 +192,7 @@ class OpenedStores:
             empty=await self._is_empty(storage),
             initialized=await storage.get(_KEYRING) is not None,
             marker=await _marker(storage),
+            fingerprint=await _fingerprint(storage),
         )
 
     async def _is_empty(self, storage: Storage) -> bool:
@@ -197,6 +205,11 @@ class OpenedStores:
             yield storage
         finally:
             await storage.close()
+
+
+async def _fingerprint(storage: Storage) -> str:
+    stored = await storage.get(_STORED_KEYS)
+    return "" if stored is None else hashlib.sha256(stored).hexdigest()
 
 
 async def _marker(storage: Storage) -> str | None:

@@ -17,7 +17,8 @@ Desired = Literal["running", "stopped", "fenced", "unknown", "unreadable"]
 
 SEALED_POLL_SECONDS = 0.1
 UNSEALED_POLL_SECONDS = 0.5
-ON_PURPOSE_POLL_SECONDS = 0.5
+ON_PURPOSE_POLL_SECONDS = 0.1
+"""Only a small file is read meanwhile, and clients may be waiting for the end of it."""
 FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 30.0
 STABLE_SECONDS = 5.0

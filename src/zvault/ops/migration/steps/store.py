@@ -3,6 +3,7 @@
 from typing import Any
 
 from zvault.ops.migration.errors import NotEmptyError
+from zvault.ops.migration.ports import are_different_vaults
 from zvault.ops.migration.world import CheckStep, World
 from zvault.ops.stages.model import StorageKind
 
@@ -32,7 +33,13 @@ class ClearRetired(CheckStep):
         return (await world.ports.stores.look(world.destination.store_url)).empty
 
     async def act(self, world: World) -> dict[str, Any]:
-        await world.ports.stores.clear(world.destination.store_url)
+        url = world.destination.store_url
+        state = await world.ports.state.read()
+        ours = {old.run for old in state.retired if old.url == url} if state else set()
+        # The marker goes last, so half of it is still known as ours.
+        if (await world.ports.stores.look(url)).marker not in ours:
+            raise NotEmptyError(f"{url} is not what our earlier run left", hint="look at it first")
+        await world.ports.stores.clear(url)
         return {}
 
 
@@ -62,8 +69,16 @@ class Copy(CheckStep):
         return await world.ports.stores.copy(world.source.store_url, world.destination.store_url)
 
     async def undo(self, world: World, material: dict[str, Any]) -> None:
-        if material["empty"]:
-            await world.ports.stores.clear(world.destination.store_url)
+        if not material["empty"]:
+            return
+        url = world.destination.store_url
+        ours = await world.ports.stores.look(world.source.store_url)
+        there = await world.ports.stores.look(url)
+        if are_different_vaults(ours.fingerprint, there.fingerprint):
+            # Empty when this run began, filled by somebody else while it stood still.
+            world.say(f"{url} holds another Vault by now and is left alone")
+            return
+        await world.ports.stores.clear(url)
 
 
 class Recover(CheckStep):

@@ -1,0 +1,211 @@
+"""What a hostile operator or a strange moment does: nothing is believed that was not seen."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.faults.migration.world import (
+    AUDIT_KEY,
+    FILE_URL,
+    S3_URL,
+    SEALED,
+    Killed,
+    Killer,
+    Site,
+    With,
+    connect,
+    end_state,
+    new_site,
+    require_nothing_lost,
+    store_content,
+)
+from zvault.ops.migration.errors import (
+    MigrationInterruptedError,
+    MigrationRolledBackError,
+    OpenRunError,
+    UnprovenStoreError,
+)
+from zvault.ops.migration.ledger import open_run
+from zvault.ops.migration.model import Options, Retired, SiteState
+from zvault.ops.migration.ports import BackupFacts, Proof
+from zvault.ops.runtime.api import Desired, ServerFacts
+from zvault.storage.api import Put
+from zvault.storage.inmem import InMemStorage
+from zvault.storage.keys import MIGRATION_KEY
+
+
+async def go(site: Site, to_stage: int, options: Options | None = None) -> None:
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(to_stage, options or Options())
+    assert proposal.refusals == ()
+    await operator.migrate(proposal, proposal.id)
+
+
+async def test_a_way_back_that_came_to_nothing_leaves_the_first_run_to_be_finished() -> None:
+    site = new_site(8)
+    site.canary_works = 1
+    with pytest.raises(MigrationInterruptedError, match="after the commit"):
+        await go(site, 9)
+    site.canary_works = None
+    operator = connect(site, Killer())[1]()
+    back = await operator.propose(8, Options(take_backup=True))
+    site.canary_broken = True
+    with pytest.raises(MigrationRolledBackError):
+        await operator.migrate(back, back.id)
+    waiting = open_run(operator.journal.records)
+    assert waiting is not None
+    assert waiting.id == "r1"
+    site.canary_broken = False
+    ended = await connect(site, Killer())[1]().resume()
+    assert (ended.run, ended.active_stage) == ("r1", 9)
+    assert end_state(site)["clients"] == ("https", False)
+    assert end_state(site)["audit"]
+    require_nothing_lost(site)
+
+
+async def test_a_server_that_nobody_recorded_is_not_taken_for_a_fenced_one() -> None:
+    site = new_site(9)
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(8, Options())
+    fence = operator.ports.server.fence
+
+    async def lose_the_record() -> None:
+        site.server.desired = Desired.FENCED  # as with server.json lost: nobody was signalled
+
+    observe = operator.ports.server.observe
+
+    async def recorded_dead() -> ServerFacts:
+        seen = await observe()
+        return dataclasses.replace(seen, alive=seen.desired is not Desired.FENCED and seen.alive)
+
+    operator.ports.server.fence = lose_the_record  # type: ignore[method-assign]
+    operator.ports.server.observe = recorded_dead  # type: ignore[method-assign]
+    with pytest.raises(MigrationRolledBackError, match="something still answers at"):
+        await operator.migrate(proposal, proposal.id)
+    operator.ports.server.fence = fence  # type: ignore[method-assign]
+    assert end_state(site)["stage"] == 9
+    require_nothing_lost(site)
+
+
+async def test_a_listed_audit_device_without_a_line_is_not_taken_for_one_that_writes() -> None:
+    site = new_site(8)
+    site.audit_lines = 5  # of an earlier time
+    await site.stores[FILE_URL].apply([Put(AUDIT_KEY, SEALED + b"audit")])
+    site.acknowledged[AUDIT_KEY] = SEALED + b"audit"
+    site.audit_works = False
+    site.clients_on = False
+    with pytest.raises(MigrationInterruptedError, match="got no new line"):
+        await go(site, 9)
+
+
+async def test_what_did_not_serve_before_is_not_said_to_serve_again() -> None:
+    site = new_site(9)
+    site.gone.add(S3_URL)
+    site.server.alive = False
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(8, Options(accept_loss_since_ns=0))
+
+    async def fail(url: str, shares: object, *, still: bool) -> Proof:
+        raise UnprovenStoreError("planted", hint="planted")
+
+    object.__setattr__(operator.ports, "stores", With(operator.ports.stores, "prove", fail))
+    with pytest.raises(MigrationRolledBackError, match="stage 9 is as it was before"):
+        await operator.migrate(proposal, proposal.id)
+
+
+async def test_a_configuration_that_was_there_before_has_its_old_text_again() -> None:
+    site = new_site(8)
+    old = Path("stage9.hcl")
+    site.files[old] = "text of an earlier time"
+    site.canary_broken = True
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(9, Options(without_canary=True))
+
+    async def fail(source: str, destination: str) -> dict[str, object]:
+        assert site.files[old] != "text of an earlier time"
+        raise UnprovenStoreError("planted", hint="planted")
+
+    object.__setattr__(operator.ports, "stores", With(operator.ports.stores, "copy", fail))
+    with pytest.raises(MigrationRolledBackError, match="planted"):
+        await operator.migrate(proposal, proposal.id)
+    assert site.files[old] == "text of an earlier time"
+
+
+async def test_an_open_run_is_not_put_back_for_a_wish_that_it_does_not_lead_to() -> None:
+    site = new_site(8)
+    killer = Killer(at=40)
+    operator = connect(site, killer)[1]()
+    proposal = await operator.propose(9, Options())
+    with pytest.raises(Killed):
+        await operator.migrate(proposal, proposal.id)
+    again = connect(site, Killer())[1]()
+    before = len(again.journal.records)
+    with pytest.raises(OpenRunError, match="leads back to stage 8, not to 7"):
+        await again.turn_back(7)
+    assert len(again.journal.records) == before
+    assert await again.turn_back(8) is not None
+    require_nothing_lost(site)
+
+
+FOREIGN = {"core/keyring": b"theirs", "core/hsm/barrier-unseal-keys": b"theirs", "logical/x": b"x"}
+
+
+@pytest.mark.parametrize("way", ["resume", "turn_back"])
+async def test_a_vault_that_moved_in_while_the_run_stood_still_is_left_alone(way: str) -> None:
+    site = new_site(8)
+    killer = Killer()
+    operator = connect(site, killer)[1]()
+    proposal = await operator.propose(9, Options())
+    put = site.stores[S3_URL].apply
+
+    async def die(operations: object) -> None:
+        killer.dead = True
+        raise Killed
+
+    site.stores[S3_URL].apply = die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        await operator.migrate(proposal, proposal.id)
+    site.stores[S3_URL].apply = put  # type: ignore[method-assign]
+    assert store_content(site.stores[S3_URL]) == {}
+    site.stores[S3_URL] = InMemStorage(FOREIGN, url=S3_URL)
+    again = connect(site, Killer())[1]()
+    if way == "resume":
+        with pytest.raises(MigrationRolledBackError, match="holds another Vault by now"):
+            await again.resume()
+    else:
+        assert await again.turn_back() is not None
+    assert store_content(site.stores[S3_URL]) == FOREIGN
+    assert end_state(site)["stage"] == 8
+    require_nothing_lost(site)
+
+
+async def test_a_vault_that_moved_into_a_cleared_place_is_not_cleared_on_resuming() -> None:
+    site = new_site(8)
+    left = {MIGRATION_KEY: b'{"run":"r0"}', "core/keyring": b"old"}
+    site.stores[S3_URL] = InMemStorage(left, url=S3_URL)
+    site.state = SiteState(8, FILE_URL, retired=(Retired(S3_URL, "r0", 1),))
+    killer = Killer()
+    operator = connect(site, killer)[1]()
+    proposal = await operator.propose(9, Options(clear_retired=True))
+    assert proposal.refusals == ()
+
+    async def die(url: str) -> None:
+        killer.dead = True
+        raise Killed
+
+    object.__setattr__(operator.ports, "stores", With(operator.ports.stores, "clear", die))
+    with pytest.raises(Killed):
+        await operator.migrate(proposal, proposal.id)
+    site.stores[S3_URL] = InMemStorage(FOREIGN, url=S3_URL)
+    with pytest.raises(MigrationRolledBackError, match="is not what our earlier run left"):
+        await connect(site, Killer())[1]().resume()
+    assert store_content(site.stores[S3_URL]) == FOREIGN
+
+
+async def test_a_backup_dated_later_than_now_is_not_the_one_that_was_asked_for() -> None:
+    site = new_site(8)
+    tomorrow = site.clock.now_ns() + 86_400 * 10**9
+    site.backups = [BackupFacts("odd", tomorrow, FILE_URL)]
+    await go(site, 9, Options(take_backup=True))
+    assert len(site.backups) == 2
