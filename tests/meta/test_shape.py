@@ -63,7 +63,9 @@ def test_no_binary_is_tracked_but_the_golden_stores() -> None:
     guilty = [
         str(path.relative_to(ROOT))
         for path in tracked_files()
-        if path.exists() and b"\0" in path.read_bytes()[:8000] and path.parent.name != "stores"
+        if path.exists()
+        and b"\0" in path.read_bytes()[:8000]
+        and path.parent.name != "stores"
         and path.suffix not in {".png"}
     ]
     assert not guilty
