@@ -160,6 +160,7 @@ def set_(name: str, value: object) -> Callable[[Site], Any]:
         ("key-file", set_("key_file_good", False)),
         ("backup", set_("backups", [])),
         ("backup", set_("backups", [BackupFacts("old", 1, FILE_URL)])),
+        ("backup", set_("backups", [BackupFacts("odd", 4 * 10**18, FILE_URL)])),
         ("certificate", set_("certificate", False)),
         ("plaintext-refused", set_("plaintext", True)),
         ("configuration", lambda site: site.files.clear()),
