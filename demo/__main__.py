@@ -24,6 +24,11 @@ def main() -> int:
     if options.b2 and not os.environ.get("B2_APPLICATION_KEY"):
         sys.stderr.write("demo: B2=1 wants B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY\n")
         return 2
+    try:
+        options.reports.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        sys.stderr.write(f"demo: no reports can go to {options.reports}: {problem.strerror}\n")
+        return 2
     screen = Screen()
     screen.title(
         "zvault demo",
