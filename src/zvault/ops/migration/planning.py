@@ -26,6 +26,7 @@ from zvault.ops.migration.steps.key_file import CreateKeyFile, DestroyKeyFile
 from zvault.ops.migration.steps.server import Fence, Restart, Start, Unsealed
 from zvault.ops.migration.steps.shares import CheckShares, UnsealByHand
 from zvault.ops.migration.steps.store import (
+    CatchUp,
     CheckAccess,
     ClearRetired,
     Compare,
@@ -58,6 +59,7 @@ STEPS: Mapping[str, Step] = {
         CheckAccess(),
         ClearRetired(),
         Copy(),
+        CatchUp(),
         Recover(),
         Mark(),
         Delta(),
@@ -123,7 +125,7 @@ def _eight_to_nine(parameters: Parameters) -> tuple[str, ...]:
     clear = ("clear-retired",) if parameters.options.clear_retired else ()
     rotate = ("rotate-audit",) if parameters.options.rotate_audit else ()
     return (
-        *("check-access", *clear, "certificate", "render", "copy", "prove-copy"),
+        *("check-access", *clear, "certificate", "render", "copy", "prove-copy", "catch-up"),
         *_HELD,
         *("agent-on", "unsealed", "canary", "audit-on", *rotate),
         *("move-clients", "quiet", "refuse-plaintext"),
@@ -137,9 +139,9 @@ def _nine_to_eight(parameters: Parameters) -> tuple[str, ...]:
             *("agent-on", "unsealed", "audit-off", "canary"),
             *_CLIENTS_TO_PLAINTEXT,
         )
-    # Audit goes off as late as it can: only the fence comes after it.
+    # Audit goes off as late as it can: only the last pass and the fence come after it.
     return (
-        *("render", *_CLIENTS_TO_PLAINTEXT, "copy", "prove-copy", "audit-off"),
+        *("render", *_CLIENTS_TO_PLAINTEXT, "copy", "prove-copy", "audit-off", "catch-up"),
         *_HELD,
         *("agent-on", "unsealed", "canary"),
     )
