@@ -1,5 +1,7 @@
 """`zvault server` as a process: its stores, its refusals, its end."""
 
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -197,9 +199,11 @@ def test_sigterm_under_load_answers_every_request_that_it_took(tmp_path: Path) -
     bad: list[int] = []
 
     def write(worker: int) -> None:
-        import http.client
+        address = server.address.removeprefix("http://")
+        with contextlib.closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+            write_on(connection, worker)
 
-        connection = http.client.HTTPConnection(server.address.removeprefix("http://"), timeout=30)
+    def write_on(connection: http.client.HTTPConnection, worker: int) -> None:
         for number in range(100_000):
             name = f"{worker}-{number}"
             try:

@@ -1,6 +1,7 @@
 """The agent and the manual unseal against a real server."""
 
 import base64
+import contextlib
 import http.server
 import json
 import os
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,18 @@ def await_unsealed(server: OpenBao, seconds: float = 30) -> float:
     raise AssertionError("not unsealed in time")
 
 
+def await_counted(tmp_path: Path, unseals: int) -> dict[str, Any]:
+    """The agent's status once it has counted so many; killed sooner, two outages are one to it."""
+    deadline = time.monotonic() + 30
+    status: dict[str, Any] = {}
+    while status.get("unseals") != unseals and time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError):
+            status = json.loads((tmp_path / "run" / "unseal-agent.json").read_text())
+        time.sleep(0.05)
+    assert status["unseals"] == unseals
+    return status
+
+
 @pytest.mark.row("A2")
 @pytest.mark.row("C3")
 def test_a_killed_server_comes_back_unsealed_unattended_and_again_after_a_manual_seal(
@@ -112,19 +126,17 @@ def test_a_killed_server_comes_back_unsealed_unattended_and_again_after_a_manual
     log = tmp_path / "agent.log"
     with agent(*arguments(tmp_path, server, shares_of(golden)[1:4]), log=log) as process:
         await_unsealed(server)
-        for _ in range(2):
+        await_counted(tmp_path, 1)
+        for times in (2, 3):
             server.kill()
             server.start()
             assert await_unsealed(server) < 30
+            await_counted(tmp_path, times)
         root = VaultApi(server.address, token=Secret(golden.expected["root_token"]))
         root.seal()
         await_unsealed(server)
-        deadline = time.monotonic() + 10
-        status = {}
-        while status.get("unseals") != 4 and time.monotonic() < deadline:
-            status = json.loads((tmp_path / "run" / "unseal-agent.json").read_text())
-            time.sleep(0.05)
-        assert (status["sealed"], status["unseals"]) == (False, 4)
+        status = await_counted(tmp_path, 4)
+        assert not status["sealed"]
         assert 0 < status["last_unseal_seconds"] < 30
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0

@@ -30,6 +30,8 @@ class FakeSupervisor:
     wanted: Desired = "running"
     alive: bool = True
     restarts: int = 0
+    quicker: bool = False
+    """Somebody else starts the server first."""
     log: list[str] = field(default_factory=list)
 
     def desired(self) -> Desired:
@@ -38,9 +40,12 @@ class FakeSupervisor:
     def is_alive(self) -> bool:
         return self.alive
 
-    def restart(self) -> None:
+    def restart(self) -> bool:
+        if self.quicker:
+            return False
         self.restarts += 1
         self.alive = self.vault.reachable = self.vault.sealed = True
+        return True
 
     def kill(self) -> None:
         self.alive = self.vault.reachable = False
@@ -213,6 +218,17 @@ def test_a_full_disk_under_status_file_and_log_does_not_end_the_agent(
     monkeypatch.setattr(scene.log, "write", full)
     scene.vault.sealed = True
     assert scene.steps(20).state == "unsealed"
+
+
+def test_a_server_that_somebody_else_started_first_is_no_restart_of_ours(
+    scene: Scene, tmp_path: Path
+) -> None:
+    scene.steps(3)
+    scene.supervisor.kill()
+    scene.supervisor.quicker = True
+    scene.steps(2)
+    assert json.loads((tmp_path / "unseal-agent.json").read_text())["restarts"] == 0
+    assert "somebody else started it" in scene.log.getvalue()
 
 
 def test_a_restart_that_fails_is_tried_again_ever_more_slowly(scene: Scene) -> None:

@@ -45,8 +45,8 @@ class Supervisor(Protocol):
 
     def desired(self) -> Desired: ...
     def is_alive(self) -> bool: ...
-    def restart(self) -> None:
-        """Start it again; raises ZvaultError when that fails."""
+    def restart(self) -> bool:
+        """Start it again; False when somebody else was quicker. Raises ZvaultError."""
         ...
 
 
@@ -171,7 +171,9 @@ class Agent:
         assert self.supervisor is not None
         self.journal.say("the server is dead and should run: restarting it")
         try:
-            self.supervisor.restart()
+            if not self.supervisor.restart():
+                self.journal.say("it runs again already: somebody else started it")
+                return
         except (ZvaultError, OSError) as error:
             self.last_error = _named(error, "the server")
             self.journal.say(f"the restart failed: {self.last_error.message}")

@@ -32,9 +32,9 @@ class RecordSupervisor:
         """Whether the recorded process runs."""
         return self.process.alive()
 
-    def restart(self) -> None:
-        """Start again what died."""
-        self.process.restart()
+    def restart(self) -> bool:
+        """Start again what died; False when it needed nothing by then."""
+        return self.process.restart()
 
     def pid(self) -> int | None:
         """The recorded process, which must hold the other end of our connection."""
