@@ -226,7 +226,7 @@ def test_a_server_that_somebody_else_started_first_is_no_restart_of_ours(
     scene.steps(3)
     scene.supervisor.kill()
     scene.supervisor.quicker = True
-    scene.steps(2)
+    scene.steps(3)
     assert json.loads((tmp_path / "unseal-agent.json").read_text())["restarts"] == 0
     assert "somebody else started it" in scene.log.getvalue()
 

@@ -123,7 +123,7 @@ def test_jitter_spreads_over_the_upper_half_of_the_pause() -> None:
 
 
 def test_a_restart_does_not_delay_the_unseal_that_follows() -> None:
-    memory = after_restart(Memory(), 100.0, 1.0)
+    memory = after_restart(Memory(), 100.0, 1.0, counts=True)
     assert isinstance(decide(SEEN, memory), SubmitRound)
     dead = replace(SEEN, status=None, alive=False)
     assert wait_of(dead, memory).reason == "waits before the next restart"
@@ -132,7 +132,7 @@ def test_a_restart_does_not_delay_the_unseal_that_follows() -> None:
 def test_a_server_that_keeps_dying_right_after_unsealing_is_restarted_ever_more_slowly() -> None:
     memory, now = Memory(), 100.0
     for _ in range(4):
-        memory = after_restart(memory, now, 1.0)
+        memory = after_restart(memory, now, 1.0, counts=True)
         memory = after_look(memory, replace(SEEN, now=now + 0.1, status=UNSEALED))
         now = memory.restart.not_before
     assert memory.restart.efforts == 4

@@ -170,14 +170,15 @@ class Agent:
     def _restart(self) -> None:
         assert self.supervisor is not None
         self.journal.say("the server is dead and should run: restarting it")
+        ours = True
         try:
-            if not self.supervisor.restart():
+            ours = self.supervisor.restart()
+            if not ours:
                 self.journal.say("it runs again already: somebody else started it")
-                return
         except (ZvaultError, OSError) as error:
             self.last_error = _named(error, "the server")
             self.journal.say(f"the restart failed: {self.last_error.message}")
-        self.memory = after_restart(self.memory, self.clock.monotonic(), self.jitter())
+        self.memory = after_restart(self.memory, self.clock.monotonic(), self.jitter(), counts=ours)
 
     def _submit(self, seen: Observation) -> None:
         key = seen.key

@@ -166,9 +166,11 @@ def after_look(memory: Memory, seen: Observation) -> Memory:
     return replace(memory, down_since=None, up_since=up_since)
 
 
-def after_restart(memory: Memory, now: float, jitter: float) -> Memory:
-    """One more restart was tried."""
-    return replace(memory, restart=memory.restart.after(now, jitter), restarts=memory.restarts + 1)
+def after_restart(memory: Memory, now: float, jitter: float, *, counts: bool) -> Memory:
+    """One more restart was tried; it does not count when somebody else was quicker."""
+    return replace(
+        memory, restart=memory.restart.after(now, jitter), restarts=memory.restarts + counts
+    )
 
 
 def after_round(memory: Memory, now: float, jitter: float) -> Memory:
