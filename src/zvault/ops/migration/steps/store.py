@@ -8,6 +8,12 @@ from zvault.ops.migration.world import CheckStep, World
 from zvault.ops.stages.model import StorageKind
 
 
+async def _source_is_marked(world: World) -> bool:
+    """Whether this run has put ``core/migration`` into the source."""
+    source = await world.ports.stores.look(world.source.store_url)
+    return source.marker == world.parameters.run
+
+
 class CheckAccess(CheckStep):
     """A signed put, get, list and delete of a probe in the destination."""
 
@@ -53,8 +59,7 @@ class Copy(CheckStep):
 
     async def done(self, world: World) -> bool:
         # Behind the fence the delta covers whatever the bulk pass had not copied.
-        source = await world.ports.stores.look(world.source.store_url)
-        return source.marker == world.parameters.run
+        return await _source_is_marked(world)
 
     async def material(self, world: World) -> dict[str, Any]:
         destination = await world.ports.stores.look(world.destination.store_url)
@@ -94,8 +99,7 @@ class CatchUp(CheckStep):
 
     async def done(self, world: World) -> bool:
         # Behind the fence the delta does the same, on a source that stands still.
-        source = await world.ports.stores.look(world.source.store_url)
-        return source.marker == world.parameters.run
+        return await _source_is_marked(world)
 
     async def act(self, world: World) -> dict[str, Any]:
         return await world.ports.stores.copy(world.source.store_url, world.destination.store_url)
@@ -136,8 +140,7 @@ class Mark(CheckStep):
         return "put core/migration into the source, so that no server starts on it"
 
     async def done(self, world: World) -> bool:
-        source = await world.ports.stores.look(world.source.store_url)
-        return source.marker == world.parameters.run
+        return await _source_is_marked(world)
 
     async def act(self, world: World) -> dict[str, Any]:
         await world.ports.stores.put_marker(world.source.store_url, world.parameters.run)
