@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from zvault.engine.api import Auth, Operation, Response
+from zvault.engine.envelope import envelope
 from zvault.records import gojson
-from zvault.server.envelope import answer_for, envelope
+from zvault.server.envelope import answer_for
 
 ID = "11111111-2222-4333-8444-555555555555"
 KEYS = [

@@ -1,0 +1,76 @@
+"""What a client gets to read of a response: Vault's envelope as JSON text.
+
+What lives here: the envelope, the shape of ``auth`` and ``wrap_info``. Pure. Response wrapping
+stores the same text that the HTTP server sends, so it lives here and not there. What never does: a
+status, a handler's meaning.
+Source: ``docs/api/sys.md``.
+"""
+
+from typing import Any
+
+import msgspec
+import orjson
+
+from zvault.engine.api import Auth, Response
+from zvault.engine.userdata import EncodedData
+from zvault.records import gojson
+
+
+def envelope(request_id: str, response: Response, *, repeated: bool = False) -> bytes:
+    """The JSON text, keys in Vault's order."""
+    fields = b'{"request_id":"%b","lease_id":%b,"renewable":%b,"lease_duration":%d,"data":' % (
+        request_id.encode(),
+        orjson.dumps(response.lease_id) if response.lease_id else b'""',
+        b"true" if response.renewable else b"false",
+        response.lease_seconds,
+    )
+    text = b'%b%b,"wrap_info":null,"warnings":%b,"auth":%b' % (
+        fields,
+        dumps(response.data),
+        orjson.dumps(response.warnings) if response.warnings else b"null",
+        orjson.dumps(auth_view(response.auth)) if response.auth else b"null",
+    )
+    if repeated and response.data:
+        return text + b"," + dumps(response.data)[1:] + b"\n"
+    return text + b"}\n"
+
+
+def dumps(value: Any) -> bytes:
+    """JSON text; what orjson refuses (integers beyond 64 bits) takes the slower way."""
+    if value is None:
+        return b"null"
+    if type(value) is EncodedData:
+        return value.encoded
+    try:
+        return orjson.dumps(value, default=_as_written)
+    except orjson.JSONEncodeError:
+        return gojson.dumps(value, sort_keys=False)
+
+
+def _as_written(value: object) -> object:
+    """Numbers keep the digits they were stored with; JSON that is ready is passed on."""
+    if isinstance(value, gojson.NumberLiteral):
+        return orjson.Fragment(value.text)
+    if isinstance(value, msgspec.Raw):
+        return orjson.Fragment(bytes(value))
+    raise TypeError
+
+
+def auth_view(auth: Auth) -> dict[str, Any]:
+    """The ``auth`` object of an answer."""
+    identity = {"identity_policies": sorted(auth.identity_policies)}
+    return {
+        "client_token": auth.client_token,
+        "accessor": auth.accessor,
+        "policies": sorted({*auth.token_policies, *auth.identity_policies}),
+        "token_policies": list(auth.token_policies),
+        **(identity if auth.identity_policies else {}),
+        "metadata": auth.metadata or None,
+        "lease_duration": auth.lease_seconds,
+        "renewable": auth.renewable,
+        "entity_id": auth.entity_id,
+        "token_type": auth.token_type,
+        "orphan": auth.orphan,
+        "mfa_requirement": None,
+        "num_uses": auth.num_uses,
+    }
