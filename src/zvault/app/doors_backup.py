@@ -44,6 +44,11 @@ class BackupDoor:
         record = await Catalog(self._place(), self.clock).latest_verified()
         return None if record is None else self._facts(record)
 
+    async def verified(self) -> list[BackupFacts]:
+        """See Backups."""
+        listed = await Catalog(self._place(), self.clock).backups()
+        return [self._facts(one.record) for one in listed if one.verified and one.record]
+
     async def take(self, store_url: str, shares: Sequence[Secret]) -> BackupFacts:
         """See Backups. Raises UnverifiedBackupError when an entry of the store does not open."""
         pid = self.find_pid()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zvault.app.site import Site
 from zvault.base.errors import ZvaultError
 from zvault.ops.frontdoor.door import FrontDoor
+from zvault.ops.frontdoor.errors import FrontDoorDownError
 from zvault.ops.frontdoor.settings import FrontDoorSettings
 from zvault.ops.migration.ports import DoorFacts
 from zvault.ops.tls.files import TlsPaths
@@ -56,7 +57,12 @@ class ClientsDoor:
 
     async def requests_seen(self, scheme: str) -> int:
         seen = await asyncio.to_thread(self.door.observe)
+        if not seen.running:
+            raise FrontDoorDownError("the front door is down", hint="zvault frontdoor start")
         return seen.tls.seen if scheme == "https" else seen.plaintext.seen
+
+    async def refuses_plaintext(self) -> bool:
+        return (await asyncio.to_thread(self.door.observe)).plaintext_refused
 
     async def answers(self, scheme: str) -> bool:
         """See FrontDoor: an unsealed server's health, asked the way a client asks."""

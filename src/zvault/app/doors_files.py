@@ -114,6 +114,12 @@ class KeyFileDoor:
     async def exists(self) -> bool:
         return self.path.exists()
 
+    async def fingerprint(self) -> str:
+        try:
+            return load_key_file(self.path).header.vault.fingerprint
+        except (PreconditionError, VerificationError):
+            return ""
+
     async def create(self, store_url: str, shares: Sequence[Secret]) -> None:
         storage = await self.opener(store_url, read_only=True)
         try:

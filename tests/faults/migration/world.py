@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zvault.base.clock import ManualClock
-from zvault.base.errors import PreconditionError, ZvaultError
+from zvault.base.errors import PreconditionError, UnreachableError, ZvaultError
 from zvault.base.secret import Secret
 from zvault.ops.migration.errors import CanaryError, UnprovenStoreError
 from zvault.ops.migration.journal import Journal
@@ -148,6 +148,7 @@ class Site:
     agent: Process = field(default_factory=Process)
     key_file: bool = False
     key_file_good: bool = True
+    key_file_fingerprint: str = ""
     layout_risk: str = ""
     plaintext: bool = True
     door_running: bool = True
@@ -188,7 +189,7 @@ class Site:
 
     async def client(self) -> None:
         """One request through the front door; while no server is unsealed it waits."""
-        if not self.clients_on or not self.serving():
+        if not self.clients_on or not self.door_running or not self.serving():
             return
         scheme = self.client_scheme
         self.seen[scheme] += 1
@@ -421,15 +422,24 @@ class FakeFrontDoor(Door):
         await self.effect("door.send_clients", do)
 
     async def requests_seen(self, scheme: str) -> int:
+        if not self.site.door_running:
+            raise UnreachableError("the front door is down")
         return self.site.seen[scheme]
 
     async def answers(self, scheme: str) -> bool:
-        return self.site.serving() and (scheme == "https" or self.site.plaintext)
+        site = self.site
+        return site.door_running and site.serving() and (scheme == "https" or site.plaintext)
+
+    async def refuses_plaintext(self) -> bool:
+        return self.site.door_running and not self.site.plaintext
 
 
 class FakeBackups(Door):
     async def latest_verified(self) -> BackupFacts | None:
         return self.site.backups[-1] if self.site.backups else None
+
+    async def verified(self) -> Sequence[BackupFacts]:
+        return tuple(self.site.backups)
 
     async def take(self, store_url: str, shares: Sequence[Secret]) -> BackupFacts:
         def do() -> BackupFacts:
@@ -450,6 +460,9 @@ class FakeBackups(Door):
 
 
 class FakeKeyFiles(Door):
+    async def fingerprint(self) -> str:
+        return self.site.key_file_fingerprint
+
     async def exists(self) -> bool:
         return self.site.key_file
 

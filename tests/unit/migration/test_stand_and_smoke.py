@@ -1,5 +1,6 @@
 """A stage stood up is read back; a smoke check fails when its property does not hold."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -8,12 +9,14 @@ import pytest
 from tests.faults.migration.world import (
     ACTIVE_CONFIG,
     FILE_URL,
+    S3_URL,
     SHARES,
     Killed,
     Killer,
     Site,
     connect,
     new_site,
+    store_content,
 )
 from zvault.ops.migration.errors import MigrationRefusedError, OpenRunError, StillSealedError
 from zvault.ops.migration.ledger import open_run
@@ -144,6 +147,10 @@ async def test_a_healthy_stage_passes_every_check(number: int) -> None:
     assert len(checks) == {7: 4, 8: 7, 9: 9}[number]
 
 
+def set_backup(site: Site, url: str, fingerprint: str) -> None:
+    site.backups = [BackupFacts("one", site.clock.now_ns(), url, fingerprint)]
+
+
 def set_(name: str, value: object) -> Callable[[Site], Any]:
     return lambda site: setattr(site, name, value)
 
@@ -159,8 +166,12 @@ def set_(name: str, value: object) -> Callable[[Site], Any]:
         ("key-file", set_("key_file", False)),
         ("key-file", set_("key_file_good", False)),
         ("backup", set_("backups", [])),
-        ("backup", set_("backups", [BackupFacts("old", 1, FILE_URL)])),
-        ("backup", set_("backups", [BackupFacts("odd", 4 * 10**18, FILE_URL)])),
+        ("backup", set_("backups", [BackupFacts("old", 1, S3_URL)])),
+        ("backup", set_("backups", [BackupFacts("odd", 4 * 10**18, S3_URL)])),
+        ("backup", lambda site: set_backup(site, FILE_URL, "")),
+        ("backup", lambda site: set_backup(site, S3_URL, "f" * 64)),
+        ("plaintext-refused", set_("door_running", False)),
+        ("clients", set_("door_running", False)),
         ("certificate", set_("certificate", False)),
         ("plaintext-refused", set_("plaintext", True)),
         ("configuration", lambda site: site.files.clear()),
@@ -177,6 +188,14 @@ async def test_a_property_that_does_not_hold_fails_its_check(
     change(site)
     failed = [check.name for check in await smoke(site, 9) if not check.ok]
     assert name in failed
+
+
+async def test_a_backup_of_this_vault_counts_wherever_its_store_lay() -> None:
+    site = new_site(9)
+    stored = store_content(site.stores[S3_URL])["core/hsm/barrier-unseal-keys"]
+    set_backup(site, FILE_URL, hashlib.sha256(stored).hexdigest())
+    site.backups.append(BackupFacts("foreign", site.clock.now_ns() + 1, S3_URL, "f" * 64))
+    assert [check.name for check in await smoke(site, 9) if not check.ok] == []
 
 
 async def test_an_audit_file_that_does_not_grow_fails_the_canary() -> None:

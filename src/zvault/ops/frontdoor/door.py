@@ -33,6 +33,7 @@ from zvault.ops.frontdoor.errors import (
     FrontDoorSettingsError,
 )
 from zvault.ops.frontdoor.probe import (
+    Gate,
     find_caddy,
     last_error_line,
     probe,
@@ -51,12 +52,16 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen just now. ``config_matches``: the proxy runs what the settings mean."""
+    """What was seen just now. ``config_matches``: the proxy runs what the settings mean.
+
+    ``plaintext_refused``: the door's own refusal was read, which is more than not being open.
+    """
 
     running: bool
     pid: int | None = None
     config_matches: bool = False
     plaintext_open: bool = False
+    plaintext_refused: bool = False
     tls_open: bool = False
     plaintext: SiteCounts = NOTHING
     tls: SiteCounts = NOTHING
@@ -134,12 +139,14 @@ class FrontDoor:
         if process is None:
             return Observation(running=False, address=self.read_address_file())
         counts = site_counts(self.settings.run_dir)
+        plaintext = probe(self.settings.plaintext_url, None)
         return Observation(
             running=True,
             pid=process.pid,
             config_matches=running_config(self.settings.run_dir) == render(self.settings),
-            plaintext_open=probe(self.settings.plaintext_url, None),
-            tls_open=probe(self.settings.tls_url, self.settings.ca_file),
+            plaintext_open=plaintext is Gate.OPEN,
+            plaintext_refused=plaintext is Gate.REFUSED,
+            tls_open=probe(self.settings.tls_url, self.settings.ca_file) is Gate.OPEN,
             plaintext=counts.get(PLAINTEXT_SITE, NOTHING),
             tls=counts.get(TLS_SITE, NOTHING),
             address=self.read_address_file(),
@@ -149,10 +156,10 @@ class FrontDoor:
         """Let requests through the plaintext site, or refuse them (403), from the next one on.
 
         No reload: the proxy looks for a flag file at every request. Raises FrontDoorCheckError
-        when the site, asked afterwards, does not do so.
+        when the site, asked afterwards, does not do so; a door that is down does neither.
         """
         self._write_flag(allowed)
-        if probe(self.settings.plaintext_url, None) != allowed:
+        if probe(self.settings.plaintext_url, None) is not (Gate.OPEN if allowed else Gate.REFUSED):
             wanted = "let requests through" if allowed else "refuse requests"
             raise FrontDoorCheckError(
                 f"{self.settings.plaintext_url} does not {wanted}", hint="zvault frontdoor status"

@@ -6,11 +6,12 @@ import shutil
 import socket
 import ssl
 import sys
+from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from zvault.ops.frontdoor.errors import FrontDoorMissingError, FrontDoorPortError
-from zvault.ops.frontdoor.render import PROBE_BODY, PROBE_PATH
+from zvault.ops.frontdoor.render import PROBE_BODY, PROBE_PATH, REFUSAL_BODY
 from zvault.ops.frontdoor.settings import FrontDoorSettings, split_address
 
 _TIMEOUT_SECONDS = 5.0
@@ -46,12 +47,21 @@ def require_free(host: str, port: int) -> None:
         ) from None
 
 
-def probe(url: str, ca_file: Path | None) -> bool:
-    """Whether the site at ``url`` lets requests through; asks the door itself, never a server.
+class Gate(Enum):
+    """What a site of the door did with a request of ours."""
 
-    False for a refusal, for anything else that listens there and for a TLS certificate that
-    ``ca_file`` did not sign.
-    """
+    OPEN = "open"
+    REFUSED = "refused"
+    """The door's own refusal was read; silence is none."""
+    SILENT = "silent"
+    """No door there, another program, or a TLS certificate that is not to be trusted."""
+
+
+_GATES = {(200, PROBE_BODY): Gate.OPEN, (403, REFUSAL_BODY): Gate.REFUSED}
+
+
+def probe(url: str, ca_file: Path | None) -> Gate:
+    """Ask the site at ``url`` whether it lets requests through; the door answers, no server."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 0
     try:
@@ -65,11 +75,12 @@ def probe(url: str, ca_file: Path | None) -> bool:
         try:
             connection.request("GET", PROBE_PATH, headers={"Connection": "close"})
             response = connection.getresponse()
-            return response.status == 200 and response.read().decode() == PROBE_BODY
+            answer = (response.status, response.read().decode())
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, UnicodeDecodeError):
-        return False
+        return Gate.SILENT
+    return _GATES.get(answer, Gate.SILENT)
 
 
 def serves_certificate(settings: FrontDoorSettings) -> bool:

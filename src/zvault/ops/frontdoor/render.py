@@ -17,7 +17,7 @@ INNER_SITE = "slot-b"
 PROBE_PATH = "/-/frontdoor"
 """The door answers this itself, never a server: it is there and this site is open."""
 PROBE_BODY = '{"frontdoor":"open"}'
-REFUSAL = "plaintext is refused here: use https"
+REFUSAL_BODY = '{"errors":["plaintext is refused here: use https"]}'
 ADMIN_SOCKET = "admin.sock"
 _INNER_SOCKET = "slot-b.sock"
 
@@ -30,7 +30,7 @@ def render(settings: FrontDoorSettings) -> dict[str, Any]:
     plaintext_routes = [
         {"match": [{"path": [PROBE_PATH], "file": flag}], "handle": [_answer(200, PROBE_BODY)]},
         {"match": [{"file": flag}], "handle": [_proxy(settings)]},
-        {"handle": [_answer(403, _errors(REFUSAL)) | {"close": True}]},
+        {"handle": [_answer(403, REFUSAL_BODY) | {"close": True}]},
     ]
     tls_routes = [
         {"match": [{"path": [PROBE_PATH]}], "handle": [_answer(200, PROBE_BODY)]},

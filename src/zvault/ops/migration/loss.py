@@ -6,30 +6,42 @@ as the moment the operator named.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from zvault.base import gotime
 from zvault.ops.migration.errors import RecoveryRefusedError
-from zvault.ops.migration.model import Recovery, Retired
-from zvault.ops.migration.ports import BackupFacts
+from zvault.ops.migration.model import Recovery
+from zvault.ops.migration.ports import are_different_vaults
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Something the stage could be filled from; ``fingerprint`` of its seal, "" when unknown."""
+
+    recovery: Recovery
+    fingerprint: str
 
 
 def decide_recovery(
-    backup: BackupFacts | None, retired: Iterable[Retired], accept_loss_since_ns: int | None
+    copies: Iterable[Copy], fingerprint: str, now_ns: int, accept_loss_since_ns: int | None
 ) -> Recovery:
-    """The youngest copy there is.
+    """The youngest copy of this Vault.
 
-    ``retired`` are the stores of earlier runs that can still be read. Raises RecoveryRefusedError
-    when there is no copy, when nobody accepted a loss, or when more would be lost than accepted.
+    ``fingerprint``: of the seal that the key file opens; a copy with another one is another
+    Vault's or from before a rekey. A copy of a time still to come is left out: nobody knows what
+    was written since. Raises RecoveryRefusedError when there is no copy, when nobody accepted a
+    loss, or when more would be lost than accepted.
     """
-    copies = [Recovery("store", old.url, old.at_ns) for old in retired]
-    if backup is not None:
-        copies.append(Recovery("backup", backup.name, backup.taken_ns))
-    if not copies:
+    found = list(copies)
+    ours = [one for one in found if not are_different_vaults(one.fingerprint, fingerprint)]
+    dated = [one.recovery for one in ours if one.recovery.as_of_ns <= now_ns]
+    if not dated:
         raise RecoveryRefusedError(
-            "the store is gone, and there is neither a verified backup nor an earlier store",
+            "the store is gone, and there is neither a verified backup nor an earlier store"
+            + _left_out(len(found) - len(ours), len(ours)),
             hint="bring the store back",
         )
-    best = max(copies, key=lambda copy: copy.as_of_ns)
+    best = max(dated, key=lambda copy: copy.as_of_ns)
     when = gotime.format_time(best.as_of_ns)
     if accept_loss_since_ns is None:
         raise RecoveryRefusedError(
@@ -55,3 +67,12 @@ def describe_loss(recovery: Recovery, changes: int | None, paths: list[str]) -> 
     named = [f"  {path}" for path in paths]
     more = [f"  and {changes - len(paths)} more"] if changes > len(paths) else []
     return [head, f"{changes} changing requests are in the audit file since then:", *named, *more]
+
+
+def _left_out(foreign: int, undated: int) -> str:
+    why = []
+    if foreign:
+        why.append(f"{foreign} of another Vault or from before a rekey")
+    if undated:
+        why.append(f"{undated} of a time still to come")
+    return f" of this Vault ({', '.join(why)})" if why else ""

@@ -6,7 +6,7 @@ Invariants: nothing is changed before every refusal was decided; a destructive r
 the id of the plan that was shown; one run is open at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,7 @@ from zvault.ops.migration.errors import (
 from zvault.ops.migration.execute import Execution
 from zvault.ops.migration.journal import Journal, Record
 from zvault.ops.migration.ledger import Run, open_run
-from zvault.ops.migration.loss import decide_recovery, describe_loss
+from zvault.ops.migration.loss import Copy, decide_recovery, describe_loss
 from zvault.ops.migration.model import (
     Limits,
     Options,
@@ -234,12 +234,24 @@ class Operator:
                     hint="leave out --accept-loss-since",
                 )
             return None
-        readable = [old for old in state.retired if await self._readable(old)]
-        return decide_recovery(await self.ports.backups.latest_verified(), readable, accepted)
+        return decide_recovery(
+            await self._copies(state.retired),
+            await self.ports.key_files.fingerprint(),
+            self.ports.machine.now_ns(),
+            accepted,
+        )
 
-    async def _readable(self, old: Retired) -> bool:
-        seen = await self.ports.stores.look(old.url)
-        return seen.reachable and seen.initialized and seen.marker == old.run
+    async def _copies(self, retired: Sequence[Retired]) -> list[Copy]:
+        """Verified backups, and the stores of earlier runs that can still be read."""
+        found = [
+            Copy(Recovery("backup", one.name, one.taken_ns), one.fingerprint)
+            for one in await self.ports.backups.verified()
+        ]
+        for old in retired:
+            seen = await self.ports.stores.look(old.url)
+            if seen.reachable and seen.initialized and seen.marker == old.run:
+                found.append(Copy(Recovery("store", old.url, old.at_ns), seen.fingerprint))
+        return found
 
     async def _losses(self, recovery: Recovery | None) -> tuple[str, ...]:
         if recovery is None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from zvault.base import gotime
 from zvault.base.errors import ZvaultError
-from zvault.ops.migration.model import Limits, Side
+from zvault.ops.migration.model import Limits, Side, SiteState
 from zvault.ops.migration.operate import Geography
-from zvault.ops.migration.ports import Ports
+from zvault.ops.migration.ports import BackupFacts, Ports
 from zvault.ops.stages.model import UnsealKind
 
 Probe = Callable[[], Awaitable[str]]
@@ -57,7 +57,7 @@ class Smoke:
         if side.stage.unseal is UnsealKind.AGENT:
             probes["agent"] = lambda: self._agent(side)
             probes["key-file"] = lambda: self._key_file(side)
-            probes["backup"] = lambda: self._backup(side)
+            probes["backup"] = lambda: self._backup(state, side)
         if side.stage.tls:
             probes["certificate"] = self.ports.tls.problem
             probes["plaintext-refused"] = self._plaintext_refused
@@ -106,10 +106,17 @@ class Smoke:
         await self.ports.key_files.prove(side.store_url)
         return ""
 
-    async def _backup(self, side: Side) -> str:
-        latest = await self.ports.backups.latest_verified()
-        if latest is None:
-            return "there is no verified backup"
+    async def _backup(self, state: SiteState, side: Side) -> str:
+        fingerprint = (await self.ports.stores.look(side.store_url)).fingerprint
+        places = {side.store_url, *(old.url for old in state.retired)}
+        ours = [
+            one
+            for one in await self.ports.backups.verified()
+            if _is_of_this_vault(one, fingerprint, places)
+        ]
+        if not ours:
+            return "there is no verified backup of this Vault"
+        latest = max(ours, key=lambda one: one.taken_ns)
         age = (self.ports.machine.now_ns() - latest.taken_ns) / gotime.SECOND_NS
         if age < 0:
             return f"the youngest verified backup, {latest.name}, is of a time still to come"
@@ -118,8 +125,15 @@ class Smoke:
         return ""
 
     async def _plaintext_refused(self) -> str:
-        answered = await self.ports.front_door.answers("http")
-        return "a request over http was answered" if answered else ""
+        refused = await self.ports.front_door.refuses_plaintext()
+        return "" if refused else "a request over http was not refused"
+
+
+def _is_of_this_vault(backup: BackupFacts, fingerprint: str, places: set[str]) -> bool:
+    """By its seal, which travels with the store; where one is unknown, by where it was taken."""
+    if backup.fingerprint and fingerprint:
+        return backup.fingerprint == fingerprint
+    return backup.store_url in places
 
 
 async def _try(probe: Probe) -> str:

@@ -59,12 +59,12 @@ class RefusePlaintext(CheckStep):
 
     async def done(self, world: World) -> bool:
         door = world.ports.front_door
-        return not (await door.observe()).plaintext_allowed and not await door.answers("http")
+        return not (await door.observe()).plaintext_allowed and await door.refuses_plaintext()
 
     async def act(self, world: World) -> dict[str, Any]:
         await world.ports.front_door.allow_plaintext(False)
-        if await world.ports.front_door.answers("http"):
-            raise ClientsNotMovedError("plaintext is still answered", hint="zvault resume")
+        if not await world.ports.front_door.refuses_plaintext():
+            raise ClientsNotMovedError("plaintext is not refused", hint="zvault frontdoor status")
         return {}
 
 

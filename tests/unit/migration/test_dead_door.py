@@ -1,0 +1,68 @@
+"""A front door that died is neither quiet nor closed: its silence proves nothing."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.migration.world import (
+    Killer,
+    Site,
+    connect,
+    end_state,
+    new_site,
+    require_nothing_lost,
+)
+from zvault.base.errors import UnreachableError
+from zvault.ops.migration.errors import MigrationInterruptedError
+from zvault.ops.migration.model import Options
+from zvault.ops.migration.operate import Operator
+from zvault.ops.migration.ports import Ports
+
+
+def dies_when(site: Site, ports: Ports, happens: str) -> None:
+    """The door dies right after that effect of the program."""
+    door = ports.front_door
+    effect: Callable[..., object] = getattr(door, happens)
+
+    async def and_dies(argument: object) -> None:
+        await effect(argument)  # type: ignore[misc]
+        site.door_running = False
+
+    setattr(door, happens, and_dies)
+
+
+async def begun(site: Site, happens: str) -> Operator:
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(9, Options())
+    dies_when(site, operator.ports, happens)
+    with pytest.raises(MigrationInterruptedError, match="after the commit"):
+        await operator.migrate(proposal, proposal.id)
+    return operator
+
+
+@pytest.mark.parametrize(
+    ("happens", "left"),
+    [("send_clients", "quiet"), ("allow_plaintext", "refuse-plaintext")],
+)
+async def test_what_a_dead_door_does_not_show_is_not_taken_for_shown(
+    happens: str, left: str
+) -> None:
+    site = new_site(8)
+    operator = await begun(site, happens)
+    steps = {record.step for record in operator.journal.records if record.kind == "outcome"}
+    assert left not in steps
+    again = connect(site, Killer())[1]()
+    with pytest.raises(MigrationInterruptedError):
+        await again.resume()
+    site.door_running = True
+    await connect(site, Killer())[1]().resume()
+    assert end_state(site)["clients"] == ("https", False)
+    require_nothing_lost(site)
+
+
+async def test_a_dead_door_has_no_count_of_requests() -> None:
+    site = new_site(8)
+    ports, _ = connect(site, Killer())
+    site.door_running = False
+    with pytest.raises(UnreachableError):
+        await ports.front_door.requests_seen("http")
