@@ -5,11 +5,14 @@ What lives here: one line a command group. A group lives in a module of its own 
 """
 
 import importlib
+import signal
 import sys
-
-import typer
+from typing import TYPE_CHECKING
 
 from zvault.cli.leaving import leave
+
+if TYPE_CHECKING:
+    import typer
 
 _GROUPS = {
     "store": "zvault.cli.store",
@@ -25,15 +28,19 @@ _COMMANDS = (
     "zvault.cli.stage",
     "zvault.cli.declare",
 )
+_INTERRUPTED = 128 + signal.SIGINT
 _DAEMONS = {"server": "zvault.cli.server", "unseal-agent": "zvault.cli.unseal_agent"}
 """Started again after a crash while clients wait: only their own module is imported."""
 
 
-def build(command: str = "") -> typer.Typer:
+def build(command: str = "") -> "typer.Typer":
     """All commands, or of a daemon's name only that one.
 
-    Modules are imported here so that ``import zvault`` stays cheap.
+    Modules are imported here so that ``import zvault`` stays cheap and Ctrl-C has no traceback
+    even while they are.
     """
+    import typer
+
     program = typer.Typer(
         name="zvault",
         no_args_is_help=True,
@@ -64,6 +71,9 @@ def main() -> None:
         # A daemon has let go of everything by now, and at a cut-over clients wait for its end.
         leave(end, at_once=command in _DAEMONS)
         raise
+    except KeyboardInterrupt:
+        # Before a command was reached: click reports later ones itself.
+        leave(SystemExit(_INTERRUPTED), at_once=True)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeGuard
 
 import msgspec
 import orjson
 import typer
 
-from zvault.base.errors import ZvaultError
-from zvault.cli.exits import INTERNAL, exit_code
+from zvault.base.errors import UnreachableError, ZvaultError
+from zvault.cli.exits import EXIT_CODES, INTERNAL, exit_code
 
 _NOBODY_READS = 128 + signal.SIGPIPE
 
@@ -93,12 +93,29 @@ def reporting_errors(*, as_json: bool = False) -> Iterator[None]:
         raise typer.Exit(exit_code(error)) from None
     except (typer.Exit, typer.Abort, KeyboardInterrupt):
         raise
+    except OSError as error:
+        if os.environ.get("ZVAULT_DEBUG"):
+            traceback.print_exc()
+        code = "system-refused"
+        _report(code, _sentence(error), "check disk, owner and mode", as_json=as_json)
+        raise typer.Exit(EXIT_CODES[UnreachableError]) from None
     except Exception as error:
         if os.environ.get("ZVAULT_DEBUG"):
             traceback.print_exc()
         name = type(error).__name__
         _report("internal", f"unexpected {name}", "run again with ZVAULT_DEBUG=1", as_json=as_json)
         raise typer.Exit(INTERNAL) from None
+
+
+def _sentence(error: OSError) -> str:
+    """The system's own words: which file, and why."""
+    why = error.strerror or type(error).__name__
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if _is_name(name)]
+    return f"{' and '.join(names)}: {why}" if names else f"the system refused: {why}"
+
+
+def _is_name(name: object) -> TypeGuard[str | bytes]:
+    return isinstance(name, str | bytes)
 
 
 def _report(code: str, message: str, hint: str, *, as_json: bool) -> None:

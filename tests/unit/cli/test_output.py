@@ -53,3 +53,24 @@ def test_a_closed_pipe_is_no_defect_and_no_success(
             with pytest.raises(typer.Exit) as caught, reporting_errors():
                 emit({"a": 1}, as_json=True, lines=[])
             assert caught.value.exit_code == 141
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PermissionError(13, "Permission denied", "run/site.json"), "run/site.json: Permission"),
+        (OSError(28, "No space left on device"), "the system refused: No space left on device"),
+        (OSError(18, "Invalid link", b"a\xff", None, "b"), "and b: Invalid link"),
+        (TimeoutError(), "the system refused: TimeoutError"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence_and_no_defect(
+    capsys: pytest.CaptureFixture[str], error: OSError, sentence: str
+) -> None:
+    with pytest.raises(typer.Exit) as caught, reporting_errors():
+        raise error
+    assert caught.value.exit_code == 8
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Traceback" not in said
+    assert "hint: " in said

@@ -4,7 +4,6 @@ What lives here: one class a source. What never does: a password in argv or in a
 environment; there is no source for these on purpose.
 """
 
-import getpass
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Protocol
 from zvault.base.secret import Secret
 from zvault.ops.unseal.errors import PasswordSourceError
 from zvault.ops.unseal.private_file import read_private
+from zvault.ops.unseal.terminal import ask_hidden
 
 MIN_CHARACTERS = 8
 """Below this a new password is refused."""
@@ -85,7 +85,7 @@ class PromptPassword:
     """A person at the terminal, asked once (twice for a new password); kept."""
 
     repeat: bool = False
-    ask: Callable[[str], str] = getpass.getpass
+    ask: Callable[[str], str] = ask_hidden
     _kept: Secret | None = field(default=None, repr=False)
 
     def read(self) -> Secret:

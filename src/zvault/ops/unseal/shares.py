@@ -6,7 +6,6 @@ combining them. Invariant: no message repeats a byte of a share.
 
 import base64
 import binascii
-import getpass
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from zvault.base.secret import Secret
 from zvault.ops.unseal.errors import SharesSourceError
 from zvault.ops.unseal.private_file import read_private
+from zvault.ops.unseal.terminal import ask_hidden
 
 MIN_SHARE_BYTES, MAX_SHARE_BYTES = 16, 33
 """What Vault takes for a share (``vault-format``: 32 bytes and one x, or a bare key)."""
@@ -40,14 +40,17 @@ def read_shares_file(path: Path) -> list[Secret]:
     return shares
 
 
-def prompt_shares(count: int, ask: Callable[[str], str] = getpass.getpass) -> list[Secret]:
+def prompt_shares(count: int, ask: Callable[[str], str] = ask_hidden) -> list[Secret]:
     """Ask for ``count`` shares without echo. Raises SharesSourceError."""
     shares: list[Secret] = []
     while len(shares) < count:
         try:
             text = ask(f"share {len(shares) + 1} of {count} (not shown): ")
         except EOFError:
-            raise SharesSourceError("the input ended before enough shares came") from None
+            raise SharesSourceError(
+                f"{len(shares)} of {count} shares came, and there is no terminal to ask at",
+                hint="--shares-file FILE (mode 0600)",
+            ) from None
         share = decode_share(text)
         check_shares([*shares, share])
         shares.append(share)
