@@ -29,6 +29,14 @@ class Operation(StrEnum):
     HELP = "help"
 
 
+class Owed(Protocol):
+    """A record that an answer waits for; shared by the answers of one event-loop turn."""
+
+    def settle(self) -> None:
+        """Write it unless that is done. Raises EngineError, which is then the answer."""
+        ...
+
+
 @dataclass(slots=True)
 class Request:
     """One call. The pipeline fills the lower half on the way down."""
@@ -58,6 +66,10 @@ class Request:
     """The token may do sudo on this very path."""
     audit: Any = None
     """The audit broker's own, between the request record and the response record."""
+    answer_waits: bool = False
+    """The caller holds the answer back until it has called ``owed.settle()``."""
+    owed: "Owed | None" = None
+    """Of an answer that waits: the record that has to be written before it leaves."""
 
 
 @dataclass(slots=True)

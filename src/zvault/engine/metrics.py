@@ -51,6 +51,13 @@ class Summary:
         self.total += milliseconds
         self._window.append((now, milliseconds))
 
+    def add_since(self, now: float, started: Sequence[float]) -> None:
+        """Record one measurement for each of ``started`` (monotonic seconds), all ended ``now``."""
+        milliseconds = [(now - begun) * 1e3 for begun in started]
+        self.count += len(milliseconds)
+        self.total += sum(milliseconds)
+        self._window.extend([(now, value) for value in milliseconds])
+
     def recent(self) -> list[float]:
         """The measurements of the last ten seconds (at most ``WINDOW_SAMPLES``), sorted."""
         oldest = self._now() - WINDOW_SECONDS

@@ -166,19 +166,19 @@ class Pipeline:
         view: AuthView,
         failure: EngineError | None = None,
     ) -> Response | None:
-        await self._audit.log_request(request, view)
+        self._audit.log_request(request, view)
         try:
             if failure is not None or mounted is None:
                 raise failure or NotFoundInEngineError()
             response = await self._served(request, mounted)
         except ZvaultError as error:
-            await self._audit.log_response(request, None, view, _audit_text(error))
+            self._audit.log_response(request, None, view, _audit_text(error))
             raise
         except Exception as error:
             failed = _unexpected(request)
-            await self._audit.log_response(request, None, view, _audit_text(failed))
+            self._audit.log_response(request, None, view, _audit_text(failed))
             raise failed from error
-        await self._audit.log_response(request, response, view)
+        self._audit.log_response(request, response, view)
         return response
 
     async def _served(self, request: Request, mounted: Mounted) -> Response | None:
@@ -203,8 +203,8 @@ class Pipeline:
         """Record a refusal; returns what the caller raises."""
         is_denied = isinstance(error, PermissionDeniedError)
         text = _DENIED_TEXT if is_denied else _audit_text(error)
-        await self._audit.log_request(request, REFUSED, text)
-        await self._audit.log_response(request, None, REFUSED, _audit_text(error))
+        self._audit.log_request(request, REFUSED, text)
+        self._audit.log_response(request, None, REFUSED, _audit_text(error))
         return error
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
+from zvault.engine.api import Owed
+
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -30,6 +32,8 @@ class Answer:
     extra: bytes = b""
     """Further header lines, each with its CRLF."""
     close: bool = False
+    owed: Owed | None = None
+    """A record that must be written before this leaves."""
 
 
 class Renderer:

@@ -87,9 +87,7 @@ class App:
         except MovedError as moved:
             return Answer(307, extra=f"Location: {moved.location}\r\n".encode("latin-1"))
         except ZvaultError as error:
-            if not isinstance(error, EngineError):
-                log.error("%s: %s", error.code, error.message)
-            return answer_of(error)
+            return _refusal(error)
 
     def _check_headers(self, wire: WireRequest) -> None:
         if self._policy.require_request_header and not wire.head.vault_request:
@@ -100,8 +98,15 @@ class App:
     async def _logical(self, wire: WireRequest, path: str, query: Query) -> Answer:
         operation, path = read_operation(wire.method, path, query)
         request = self._request(wire, path, operation, query)
-        response = await self._engine.handle(request)
-        return answer_for(request.id, operation, path, response)
+        request.answer_waits = True
+        try:
+            response = await self._engine.handle(request)
+        except ZvaultError as error:
+            answer = _refusal(error)
+        else:
+            answer = answer_for(request.id, operation, path, response)
+        answer.owed = request.owed
+        return answer
 
     def _request(self, wire: WireRequest, path: str, operation: Operation, query: Query) -> Request:
         head = wire.head
@@ -170,6 +175,12 @@ class App:
         return raw.metrics(
             self._engine, query, wire.head.accept, prometheus=self._policy.prometheus
         )
+
+
+def _refusal(error: ZvaultError) -> Answer:
+    if not isinstance(error, EngineError):
+        log.error("%s: %s", error.code, error.message)
+    return answer_of(error)
 
 
 def _only(wire: WireRequest, *methods: str) -> None:

@@ -1,13 +1,19 @@
 """All connections of a server: one clock, one sweep, one way to end.
 
 What lives here: the set of open connections, the coarse clock their deadlines are on, the end of
-serving. What never does: bytes.
-Invariant: a sweep looks at every deadline once a second; no connection has a timer of its own.
+an event-loop turn, the end of serving. What never does: bytes.
+Invariants: a sweep looks at every deadline once a second, no connection has a timer of its own;
+connections that hold answers are let go once a turn, after everything that was ready has been read,
+so that the records which these answers wait for are one write.
 """
 
 import asyncio
+import logging
 from typing import Protocol
 
+from zvault.server.failures import describe
+
+log = logging.getLogger("zvault.server.http")
 SWEEP_SECONDS = 1.0
 
 
@@ -23,6 +29,8 @@ class Connection(Protocol):
 
     def expire(self) -> None: ...
 
+    def release(self) -> None: ...
+
     def abort(self) -> None: ...
 
 
@@ -35,7 +43,9 @@ class Connections:
         """Requests that wait for something right now."""
         self.draining = False
         """Set when the end has begun: every answer is the last one of its connection."""
-        self.now = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time()
+        self._holding: list[Connection] = []
 
     def __len__(self) -> int:
         return len(self._open)
@@ -45,6 +55,21 @@ class Connections:
 
     def discard(self, connection: Connection) -> None:
         self._open.discard(connection)
+
+    def hold(self, connection: Connection) -> None:
+        """Call the connection's ``release`` at the end of this turn; once a turn is enough."""
+        if not self._holding:
+            self._loop.call_soon(self._end_turn)
+        self._holding.append(connection)
+
+    def _end_turn(self) -> None:
+        holding, self._holding = self._holding, []
+        for connection in holding:
+            try:
+                connection.release()
+            except Exception as error:  # the others' answers are due all the same
+                log.error("internal error: %s", describe(error))
+                connection.abort()
 
     def sweep(self, now: float) -> None:
         """Move the clock on and end what is late. ``now`` is the loop's time in seconds."""

@@ -2,9 +2,9 @@
 
 What lives here: when a request is executed, back-pressure, deadlines, the end of a connection. What
 never does: where a request ends (``reader``), what it means (``app``).
-Invariants: answers leave in the order of the requests; a request that was not read whole is not
-executed; one that was begun is answered before the connection closes; nothing of one request is
-seen by the next.
+Invariants: answers leave in the order of the requests and after their audit records; a request that
+was not read whole is not executed; one that was begun is answered before the connection closes;
+nothing of one request is seen by the next.
 """
 
 import asyncio
@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, cast
 
+from zvault.base.errors import ZvaultError
 from zvault.server import driving
 from zvault.server.answers import CONTINUE, Answer, Renderer
 from zvault.server.connections import Connections
-from zvault.server.errors import error_answer
+from zvault.server.errors import answer_of, error_answer
 from zvault.server.failures import describe
 from zvault.server.reader import Message, MessageReader
 from zvault.server.wire import MAX_HEAD_BYTES, Head, RefusedRequestError
@@ -78,7 +79,9 @@ class HttpProtocol(asyncio.Protocol):
         "_connections",
         "_current",
         "_emptied",
+        "_ending",
         "_eof",
+        "_held",
         "_limits",
         "_loop",
         "_peer",
@@ -118,6 +121,10 @@ class HttpProtocol(asyncio.Protocol):
         self._reading_paused = False
         self._write_paused = False
         self._scheduled = False
+        self._held: list[tuple[Answer, bool, bool, bool]] = []
+        """Answers that leave at the end of this turn, with what ``_send`` wants to know."""
+        self._ending = False
+        """The last answer of this connection is given, if not sent."""
         self._eof = False
         self._emptied = False
         self._peer = ("", 0)
@@ -151,6 +158,8 @@ class HttpProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client that has said all may still read what is due to it."""
         self._eof = True
+        if self._held:
+            self.release()  # a TLS transport ends when this returns
         return not self._closing and not self.is_idle and not self._tls
 
     def data_received(self, data: bytes) -> None:
@@ -166,12 +175,12 @@ class HttpProtocol(asyncio.Protocol):
 
     @property
     def _is_waiting(self) -> bool:
-        """For the engine, or for the client to read."""
-        return self._task is not None or self._write_paused
+        """For the engine, or for the client to read; or nothing more is to be executed."""
+        return self._task is not None or self._write_paused or self._ending
 
     @property
     def _is_busy(self) -> bool:
-        return self._is_waiting or self._scheduled
+        return self._is_waiting or self._scheduled or bool(self._held)
 
     def _run(self) -> None:
         """Execute what is there, in order, until one has to wait."""
@@ -212,7 +221,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._reader.is_in_body:
             if self._phase is not _Phase.BODY:
                 self._set_deadline(_Phase.BODY, self._limits.read_seconds)
-            if self._reader.take_continue():
+            if not self._held and self._reader.take_continue():
                 self._transport.write(CONTINUE)
         elif self._phase is not _Phase.HEAD and not self._reader.is_empty:
             self._set_deadline(_Phase.HEAD, self._limits.read_header_seconds)
@@ -253,30 +262,50 @@ class HttpProtocol(asyncio.Protocol):
     def _answer(self, answer: Answer) -> None:
         request, self._current = self._current, None
         assert request is not None
-        if self._transport.is_closing():
-            return
         self._set_deadline(_Phase.IDLE, self._limits.idle_seconds)
         head = request.head
         last = answer.close or not head.keep_alive or self._connections.draining
-        self._transport.write(
-            self._renderer.render(
-                answer,
-                head_only=request.method == "HEAD",
-                last=last,
-                keep_alive_10=head.is_1_0 and not last,
-            )
-        )
-        if last:
-            self._close(linger=answer.close)
+        self._leave(answer, request.method == "HEAD", last, head.is_1_0 and not last)
 
     def _refuse(self, error: RefusedRequestError) -> None:
         """Answer what could not be read as a request, then end: what follows cannot be trusted."""
         self._reader.clear()
         answer = error_answer(error.status, error.message)
+        answer.close = True
+        self._leave(answer, False, True, False)
+
+    def _leave(self, answer: Answer, head_only: bool, last: bool, keep_alive_10: bool) -> None:
+        """Send now, or hold back what waits for its record, or stands behind such an answer."""
+        self._ending = last
+        if answer.owed is None and not self._held:
+            self._send(answer, head_only, last, keep_alive_10)
+            return
+        if not self._held:
+            self._connections.hold(self)
+        self._held.append((answer, head_only, last, keep_alive_10))
+
+    def release(self) -> None:
+        """The turn is over: the records get written, then the answers leave."""
+        held, self._held = self._held, []
+        for answer, head_only, last, keep_alive_10 in held:
+            if answer.owed is not None:
+                try:
+                    answer.owed.settle()
+                except ZvaultError as error:
+                    answer = answer_of(error)
+            self._send(answer, head_only, last, keep_alive_10)
+        self._go_on()
+
+    def _send(self, answer: Answer, head_only: bool, last: bool, keep_alive_10: bool) -> None:
+        if self._transport.is_closing():
+            return
         self._transport.write(
-            self._renderer.render(answer, head_only=False, last=True, keep_alive_10=False)
+            self._renderer.render(
+                answer, head_only=head_only, last=last, keep_alive_10=keep_alive_10
+            )
         )
-        self._close(linger=True)
+        if last:
+            self._close(linger=answer.close)
 
     def _set_deadline(self, phase: _Phase, seconds: float) -> None:
         self._phase = phase
@@ -292,7 +321,7 @@ class HttpProtocol(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """Between requests: nothing read that is not answered."""
-        return self._task is None and self._reader.is_empty
+        return self._task is None and not self._held and self._reader.is_empty
 
     @property
     def is_executing(self) -> bool:

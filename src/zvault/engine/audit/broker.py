@@ -2,23 +2,27 @@
 
 What lives here: fan-out, timing, the rule of blocking. What never does: a record's text (that is
 ``records``), where devices come from (``devices``).
-Invariants: with no device nothing is done and nothing suspends; with devices, ``log_request`` and
+Invariants: with no device nothing is done; nothing suspends; with devices, ``log_request`` and
 ``log_response`` return only after at least one device has the record, or raise AuditFailedError.
-Reads of a KV mount are the one exception in time, not in content: they change nothing, so their
-request record goes out in one write with their response record, still before the answer.
+Two exceptions in time, not in content. Reads of a KV mount change nothing, so their request record
+goes out in one write with their response record. A caller that holds its answers back
+(``request.answer_waits``) gets ``request.owed`` instead of a written response record: the records
+of one event-loop turn are one write, and no answer leaves before it. Records stand in the file in
+the order in which they were made: whatever is written at once takes along what waits.
 Source of the rule: ``docs/formats/audit.md``.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from zvault.base.clock import Clock
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.audit.auth_view import AuthView
+from zvault.engine.audit.batch import AuditFailedError, RecordBatch
 from zvault.engine.audit.file_device import AuditWriteError, FileDevice
 from zvault.engine.audit.hashing import Hasher
 from zvault.engine.audit.records import Draft, RecordWriter
-from zvault.engine.errors import InternalEngineError
 from zvault.engine.metrics import Metrics, Summary
 
 _REQUEST = ("audit", "log_request")
@@ -26,15 +30,6 @@ _RESPONSE = ("audit", "log_response")
 _REQUEST_FAILURE = ("audit", "log_request_failure")
 _RESPONSE_FAILURE = ("audit", "log_response_failure")
 _READS = (Operation.READ, Operation.LIST)
-
-
-class AuditFailedError(InternalEngineError):
-    """No audit device took the record, so the request is refused."""
-
-    code = "audit-failed"
-
-    def __init__(self) -> None:
-        super().__init__("1 error occurred:\n\t* internal error\n\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +45,19 @@ class AuditSink:
 
 
 class _Open:
-    """A request between its two records: its drafts, one a sink, and whether they are written."""
+    """A request between its two records. ``drafts``, one a sink: its request record is written."""
 
-    __slots__ = ("drafts", "is_written", "sinks")
+    __slots__ = ("drafts", "now_ns", "sinks")
 
-    def __init__(self, sinks: tuple[AuditSink, ...], drafts: list[Draft], is_written: bool) -> None:
+    def __init__(
+        self, sinks: tuple[AuditSink, ...], now_ns: int, drafts: list[Draft] | None = None
+    ) -> None:
         self.sinks = sinks
+        self.now_ns = now_ns
         self.drafts = drafts
-        self.is_written = is_written
 
     def draft(self, sink: AuditSink) -> Draft | None:
-        for known, draft in zip(self.sinks, self.drafts, strict=True):
+        for known, draft in zip(self.sinks, self.drafts or (), strict=False):
             if known is sink:
                 return draft
         return None
@@ -85,6 +82,8 @@ class AuditBroker:
         self._response_times: dict[str, Summary] = {}
         self._sinks: tuple[AuditSink, ...] = ()
         self._failing: set[str] = set()
+        self._batch: RecordBatch | None = None
+        """What waits to be written; of the sinks as they are now."""
 
     @property
     def enabled(self) -> bool:
@@ -98,6 +97,7 @@ class AuditBroker:
 
     def attach(self, sink: AuditSink) -> None:
         """Send records there from now on."""
+        self.flush()
         self._sinks = (*self._sinks, sink)
         summary = self._metrics.summary
         self._request_times[sink.path] = summary(("audit", sink.path, "log_request"))
@@ -107,6 +107,7 @@ class AuditBroker:
 
     def detach(self, path: str) -> None:
         """Stop sending records there and close its file; absent is fine."""
+        self.flush()
         for sink in self._sinks:
             if sink.path == path:
                 sink.file.close()
@@ -115,6 +116,7 @@ class AuditBroker:
 
     def reopen(self) -> list[AuditWriteError]:
         """Open every file anew (SIGHUP); what could not be opened keeps its old file."""
+        self.flush()
         errors = []
         for sink in self._sinks:
             try:
@@ -123,7 +125,7 @@ class AuditBroker:
                 errors.append(error)
         return errors
 
-    async def log_request(self, request: Request, view: AuthView, error: str = "") -> None:
+    def log_request(self, request: Request, view: AuthView, error: str = "") -> None:
         """Record that a request is about to run, or was refused with ``error``.
 
         Raises AuditFailedError: the request must then not run.
@@ -131,70 +133,105 @@ class AuditBroker:
         sinks = self._sinks
         if not sinks:
             return
+        if not error and _changes_nothing(request):
+            request.audit = _Open(sinks, self._now_ns())
+            return
         started, now_ns = self._now(), self._now_ns()
         drafts = [sink.writer.request(now_ns, request, view, error) for sink in sinks]
-        is_written = bool(error) or not _changes_nothing(request)
-        request.audit = _Open(sinks, drafts, is_written)
-        if is_written:
-            lines = [draft.line for draft in drafts]
-            ended = self._write(sinks, lines, started, self._request_times, _REQUEST_FAILURE)
-        else:
-            ended = self._now()
-            for sink in sinks:
-                self._request_times[sink.path].add_at(ended, (ended - started) * 1e3)
-        self._request_time.add_at(ended, (ended - started) * 1e3)
+        request.audit = _Open(sinks, now_ns, drafts)
+        batch = self._batch or self._new_batch(sinks)
+        batch.add([draft.line for draft in drafts])
+        batch.requests.append(started)
+        batch.settle()
 
-    async def log_response(
+    def log_response(
         self, request: Request, response: Response | None, view: AuthView, error: str = ""
     ) -> None:
-        """Record the outcome. Raises AuditFailedError: the answer must then not go out."""
+        """Record the outcome. Raises AuditFailedError: the answer must then not go out.
+
+        When the answer waits for ``request.owed``, the record is written by its ``settle``.
+        """
         sinks = self._sinks
         if not sinks:
             return
         started, now_ns = self._now(), self._now_ns()
         opened: _Open | None = request.audit
         request.audit = None
-        lines = []
-        for sink in sinks:
-            draft = opened.draft(sink) if opened is not None else None
-            line = sink.writer.response(now_ns, request, response, view, error, draft)
-            if draft is not None and opened is not None and not opened.is_written:
-                line = draft.line + line
-            lines.append(line)
-        ended = self._write(sinks, lines, started, self._response_times, _RESPONSE_FAILURE)
-        self._response_time.add_at(ended, (ended - started) * 1e3)
+        batch = self._batch or self._new_batch(sinks)
+        asked = (request, response, view, error)
+        batch.add([self._line(sink, opened, now_ns, *asked) for sink in sinks])
+        if opened is not None and opened.drafts is None:
+            batch.pairs.append(started)
+        batch.responses.append(started)
+        if request.answer_waits and not batch.is_large:
+            request.owed = batch
+        else:
+            batch.settle()
 
-    def _write(
-        self,
-        sinks: tuple[AuditSink, ...],
-        lines: list[bytes],
-        started: float,
-        times: dict[str, Summary],
-        failure: tuple[str, ...],
-    ) -> float:
-        """Each line to its sink; the (monotonic) time afterwards. Raises AuditFailedError."""
-        is_written = False
-        for sink, line in zip(sinks, lines, strict=True):
+    @staticmethod
+    def _line(
+        sink: AuditSink,
+        opened: _Open | None,
+        now_ns: int,
+        request: Request,
+        response: Response | None,
+        view: AuthView,
+        error: str,
+    ) -> bytes:
+        """What one sink still needs: it may be newer than the request, or have its record."""
+        if opened is not None and opened.drafts is None and sink in opened.sinks:
+            return sink.writer.pair(opened.now_ns, now_ns, request, response, view, error)
+        draft = opened.draft(sink) if opened is not None else None
+        return sink.writer.response(now_ns, request, response, view, error, draft)
+
+    def _new_batch(self, sinks: tuple[AuditSink, ...]) -> RecordBatch:
+        batch = self._batch = RecordBatch(sinks, self._write)
+        return batch
+
+    def flush(self) -> None:
+        """Write what waits; a failure is told to those whose records they are."""
+        if self._batch is not None:
+            with contextlib.suppress(AuditFailedError):
+                self._batch.settle()
+
+    def _write(self, batch: RecordBatch) -> None:
+        """Each sink its lines. The batch carries the failure when no sink took them."""
+        if batch is self._batch:
+            self._batch = None
+        ended = 0.0
+        for sink, lines in batch.lines:
             try:
-                sink.file.write(line)
+                sink.file.write(b"".join(lines))
             except AuditWriteError as error:
                 self._failed(sink, error)
                 continue
-            is_written = True
             if self._failing:
                 self._failing.discard(sink.path)
-            ended = self._now()
-            times[sink.path].add_at(ended, (ended - started) * 1e3)
-        if not is_written:
-            self._metrics.increment(failure)
-            raise AuditFailedError
-        return ended
+            batch.failed, ended = False, self._now()
+            _observe(batch, ended, self._request_times[sink.path], self._response_times[sink.path])
+        if not batch.failed:
+            _observe(batch, ended, self._request_time, self._response_time)
+            return
+        if batch.requests:
+            self._metrics.increment(_REQUEST_FAILURE, by=len(batch.requests))
+        if batch.responses:
+            self._metrics.increment(_RESPONSE_FAILURE, by=len(batch.responses))
 
     def _failed(self, sink: AuditSink, error: AuditWriteError) -> None:
         first = sink.path not in self._failing
         self._failing.add(sink.path)
         if first and self._on_failure is not None:
             self._on_failure(sink.path, error)
+
+
+def _observe(batch: RecordBatch, ended: float, requests: Summary, responses: Summary) -> None:
+    """How long each record took until it was written."""
+    if batch.requests:
+        requests.add_since(ended, batch.requests)
+    if batch.pairs:
+        requests.add_since(ended, batch.pairs)
+    if batch.responses:
+        responses.add_since(ended, batch.responses)
 
 
 def _changes_nothing(request: Request) -> bool:

@@ -6,7 +6,7 @@ Invariants: tokens and accessors appear only hashed (unless the device was told 
 without a value are left out; both records of a request carry the same ``request`` object, but that
 a read before execution does not know its mount's accessor yet.
 Records are put together from JSON fragments, because they are on the way of every request; what
-depends only on the caller or the mount is kept.
+depends only on the caller, the mount and the operation is kept (a ``Frame``).
 Source: ``docs/formats/audit.md``.
 """
 
@@ -33,24 +33,42 @@ from zvault.engine.userdata import EncodedData
 from zvault.records import gojson
 from zvault.records.mounts import MountEntry
 
-CACHED_SECTIONS = 4096
+KEPT_FRAMES = 2048
+MAX_KEPT_BYTES = 8192
+"""A caller whose metadata is longer is put into words each time."""
+KEPT_REMOTES = 4096
 _WRITES = (Operation.CREATE, Operation.UPDATE, Operation.PATCH)
 _NO_MOUNT = MountPart(b"", b"", b"", b"")
 _OPERATIONS = {op: b'"operation":"%b",' % op.value.encode() for op in Operation}
 _NAMESPACE = b'"namespace":{"id":"root"},"path":'
 
 
+class Frame:
+    """What all records of one caller on one mount with one operation have in common."""
+
+    __slots__ = ("answer", "asked", "done", "ids", "ids_done")
+
+    def __init__(self, caller: Caller, mount: MountPart, operation: Operation) -> None:
+        start = b',"request":{"id":"'
+        self.asked = b'Z","type":"request","auth":' + caller.auth + start
+        self.done = b'Z","type":"response","auth":' + caller.auth + start
+        before = b'",' + caller.client + _OPERATIONS[operation] + mount.before
+        after = mount.after + caller.ids + _NAMESPACE
+        self.ids_done = before + mount.accessor + after
+        self.ids = self.ids_done if operation in _WRITES else before + after
+        self.answer = mount.response
+
+
 class Draft:
     """A request record and what its response record shares with it."""
 
-    __slots__ = ("after", "before", "caller", "line", "mount")
+    __slots__ = ("about", "frame", "id", "line")
 
-    def __init__(self, caller: Caller, mount: MountPart, before: bytes, after: bytes) -> None:
-        self.caller = caller
-        self.mount = mount
-        self.before = before
-        """The ``request`` object up to where the mount's accessor belongs."""
-        self.after = after
+    def __init__(self, frame: Frame, request_id: bytes, about: bytes) -> None:
+        self.frame = frame
+        self.id = request_id
+        self.about = about
+        """Path, data and what else belongs to this request alone; closes the object."""
         self.line = b""
         """The request record, newline included."""
 
@@ -70,25 +88,31 @@ class RecordWriter:
         self._options = options
         self._version = builtin_version
         self._prefix = options.prefix.encode() + b'{"time":"'
-        self._callers: dict[tuple[Any, ...], Caller] = {}
-        self._mounts: dict[int, tuple[MountEntry, MountPart]] = {}
+        self._frames: dict[tuple[object, ...], tuple[str, tuple[object, ...], Frame]] = {}
+        self._remotes: dict[tuple[str, int], bytes] = {}
         self._second = -1
         self._second_text = b""
 
     def probe(self, now_ns: int, request_id: str) -> bytes:
         """The line that enabling a device writes first."""
-        request = b'{"id":%b,"operation":"update",%b"sys/audit/test"}' % (
+        parts = (
+            self._prefix,
+            self._time(now_ns),
+            b'Z","type":"request","auth":{"token_type":"default"},"request":{"id":',
             orjson.dumps(request_id),
+            b',"operation":"update",',
             _NAMESPACE,
+            b'"sys/audit/test"}}\n',
         )
-        return self._line(now_ns, b"request", b'{"token_type":"default"}', request, b"", "")
+        return b"".join(parts)
 
     def request(self, now_ns: int, request: Request, view: AuthView, error: str) -> Draft:
         """The request record and what the response record needs of it."""
         draft = self._draft(request, view)
-        accessor = draft.mount.accessor if request.operation in _WRITES else b""
-        section = draft.before + accessor + draft.after
-        draft.line = self._line(now_ns, b"request", draft.caller.auth, section, b"", error)
+        frame = draft.frame
+        end = b',"error":' + orjson.dumps(error) + b"}\n" if error else b"}\n"
+        parts = (self._prefix, self._time(now_ns), frame.asked, draft.id, frame.ids, draft.about)
+        draft.line = b"".join((*parts, end))
         return draft
 
     def response(
@@ -102,33 +126,36 @@ class RecordWriter:
     ) -> bytes:
         """The response record, newline included."""
         draft = draft or self._draft(request, view)
-        auth = draft.caller.auth
+        frame, start = draft.frame, draft.frame.done
         if request.token is None and response is not None and response.auth is not None:
             issued = issued_auth(response.auth, self._hasher, self._options, is_caller=True)
-            auth = orjson.dumps(issued)
-        section = draft.before + draft.mount.accessor + draft.after
-        answer = self._response_section(request, response, draft.mount, error)
-        return self._line(now_ns, b"response", auth, section, answer, error)
-
-    def _line(
-        self, now_ns: int, kind: bytes, auth: bytes, request: bytes, response: bytes, error: str
-    ) -> bytes:
-        parts = [
-            self._prefix,
-            self._time(now_ns),
-            b'Z","type":"',
-            kind,
-            b'","auth":',
-            auth,
-            b',"request":',
-            request,
-        ]
-        if response:
-            parts += (b',"response":', response)
+            start = b'Z","type":"response","auth":' + orjson.dumps(issued) + b',"request":{"id":"'
+        parts = [self._prefix, self._time(now_ns), start, draft.id, frame.ids_done, draft.about]
+        parts += (b',"response":{', self._outcome(request, response, frame.answer, error), b"}")
         if error:
             parts += (b',"error":', orjson.dumps(error))
         parts.append(b"}\n")
         return b"".join(parts)
+
+    def pair(
+        self,
+        begun_ns: int,
+        now_ns: int,
+        request: Request,
+        response: Response | None,
+        view: AuthView,
+        error: str,
+    ) -> bytes:
+        """Both records of a request at once; ``begun_ns`` is when it came."""
+        draft = self._draft(request, view)
+        frame, prefix, own, about = draft.frame, self._prefix, draft.id, draft.about
+        asked = (prefix, self._time(begun_ns), frame.asked, own, frame.ids, about, b"}\n")
+        if response is None or error or response.auth is not None:
+            return b"".join((*asked, self.response(now_ns, request, response, view, error, draft)))
+        outcome = self._outcome(request, response, frame.answer, "")
+        moment = self._time(now_ns)
+        done = (prefix, moment, frame.done, own, frame.ids_done, about)
+        return b"".join((*asked, *done, b',"response":{', outcome, b"}}\n"))
 
     def _time(self, now_ns: int) -> bytes:
         """Go's RFC3339Nano in UTC without the Z; the seconds are formatted once a second."""
@@ -142,20 +169,13 @@ class RecordWriter:
         return (b"%b.%09d" % (self._second_text, fraction)).rstrip(b"0")
 
     def _draft(self, request: Request, view: AuthView) -> Draft:
-        caller = self._caller(request, view)
-        mount = self._mount(request.mount) if request.mount is not None else _NO_MOUNT
-        start = b'{"id":"' + request.id.encode() + b'",'
-        before = start + caller.client + _OPERATIONS[request.operation] + mount.before
-        parts = [mount.after, caller.ids, _NAMESPACE, orjson.dumps(request.path)]
+        parts = [orjson.dumps(request.path)]
         if request.data:
             entry = request.mount
             plain = entry.config.audit_non_hmac_request_keys if entry is not None else ()
             shown = self._hasher.tree(request.data, numbers=True, plain_keys=plain)
             parts += (b',"data":', encode(shown))
-        if request.remote_address:
-            parts += (b',"remote_address":', orjson.dumps(request.remote_address))
-        if request.remote_port:
-            parts.append(b',"remote_port":%d' % request.remote_port)
+        parts.append(self._remote(request.remote_address, request.remote_port))
         if request.wrap_ttl_seconds:
             parts.append(b',"wrap_ttl":%d' % request.wrap_ttl_seconds)
         if self._headers:
@@ -163,57 +183,64 @@ class RecordWriter:
             if named:
                 parts += (b',"headers":', orjson.dumps(named))
         parts.append(b"}")
-        return Draft(caller, mount, before, b"".join(parts))
+        return Draft(self._frame(request, view), request.id.encode(), b"".join(parts))
 
-    def _caller(self, request: Request, view: AuthView) -> Caller:
-        token = request.token
-        if token is None:
-            return stranger(request, view, self._hasher)
-        key = (
-            request.client_token,
-            token.accessor,
-            token.num_uses,
-            request.policies,
-            request.identity_policies,
-            view.allowed,
-            view.granting_policies,
-        )
-        found = self._callers.get(key)
+    def _remote(self, address: str, port: int) -> bytes:
+        key = (address, port)
+        found = self._remotes.get(key)
         if found is None:
-            if len(self._callers) >= CACHED_SECTIONS:
-                self._callers.pop(next(iter(self._callers)))
-            found = known_caller(request, token, view, self._hasher, self._options)
-            self._callers[key] = found
+            text = b',"remote_address":' + orjson.dumps(address) if address else b""
+            found = text + b',"remote_port":%d' % port if port else text
+            if len(self._remotes) >= KEPT_REMOTES:
+                self._remotes.clear()
+            self._remotes[key] = found
         return found
 
-    def _mount(self, mount: MountEntry) -> MountPart:
-        kept = self._mounts.get(id(mount))
-        # The entry is kept beside its part, so its id cannot come to mean another one.
-        if kept is not None and kept[0] is mount:
-            return kept[1]
-        if len(self._mounts) >= CACHED_SECTIONS:
-            self._mounts.clear()
-        part = mount_part(mount, self._version)
-        self._mounts[id(mount)] = (mount, part)
-        return part
+    def _frame(self, request: Request, view: AuthView) -> Frame:
+        """Kept under the identities of what it is made of: none of them is changed in place, and
+        they are kept beside it, so that an id cannot come to mean another thing."""
+        token, mount = request.token, request.mount
+        if token is None:
+            caller = stranger(request, view, self._hasher)
+            return Frame(caller, self._mount(mount), request.operation)
+        made_of = (token, mount, request.policies, request.identity_policies, view)
+        key = (*map(id, made_of), request.operation)
+        kept = self._frames.get(key)
+        if kept is not None and kept[0] == request.client_token:
+            return kept[2]
+        caller = known_caller(request, token, view, self._hasher, self._options)
+        frame = Frame(caller, self._mount(mount), request.operation)
+        if not token.num_uses and len(caller.auth) <= MAX_KEPT_BYTES:
+            if len(self._frames) >= KEPT_FRAMES:
+                self._frames.pop(next(iter(self._frames)))
+            self._frames[key] = (request.client_token, made_of, frame)
+        return frame
 
-    def _response_section(
-        self, request: Request, response: Response | None, mount: MountPart, error: str
+    def _mount(self, mount: MountEntry | None) -> MountPart:
+        return _NO_MOUNT if mount is None else mount_part(mount, self._version)
+
+    def _outcome(
+        self, request: Request, response: Response | None, mount: bytes, error: str
     ) -> bytes:
+        """The members of the ``response`` object."""
+        data = self._response_data(request, response, error)
+        if response is None or not (response.auth or response.lease_id or response.warnings):
+            if not data:
+                return mount
+            return mount + b',"data":' + data if mount else b'"data":' + data
         parts = []
-        if response is not None and response.auth is not None:
+        if response.auth is not None:
             issued = issued_auth(response.auth, self._hasher, self._options, is_caller=False)
             parts.append(b'"auth":' + orjson.dumps(issued))
-        if mount.response:
-            parts.append(mount.response)
-        if response is not None and response.lease_id:
+        if mount:
+            parts.append(mount)
+        if response.lease_id:
             parts.append(b'"secret":' + orjson.dumps({"lease_id": response.lease_id}))
-        data = self._response_data(request, response, error)
         if data:
             parts.append(b'"data":' + data)
-        if response is not None and response.warnings:
+        if response.warnings:
             parts.append(b'"warnings":' + orjson.dumps(response.warnings))
-        return b"{" + b",".join(parts) + b"}"
+        return b",".join(parts)
 
     def _response_data(self, request: Request, response: Response | None, error: str) -> bytes:
         if response is None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests.support.opened import ROOT, fresh_barrier, request
-from tests.support.straight import straight
 from zvault.barrier.view import View
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Auth, Operation, Request, Response
 from zvault.engine.audit import file_device
 from zvault.engine.audit.auth_view import LOGIN, REFUSED, AuthView
-from zvault.engine.audit.broker import AuditBroker, AuditFailedError, AuditSink
+from zvault.engine.audit.batch import AuditFailedError
+from zvault.engine.audit.broker import AuditBroker, AuditSink
 from zvault.engine.audit.file_device import AuditWriteError, FileDevice
 from zvault.engine.audit.hashing import Hasher, RawHasher
 from zvault.engine.audit.headers import AuditedHeaders
@@ -55,8 +55,8 @@ class World:
     def both(
         self, made: Request, response: Response | None, view: AuthView = VIEW, error: str = ""
     ) -> None:
-        straight(self.broker.log_request(made, view, error))
-        straight(self.broker.log_response(made, response, view, error))
+        self.broker.log_request(made, view, error)
+        self.broker.log_response(made, response, view, error)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -93,9 +93,9 @@ def test_without_a_device_nothing_is_done_and_nothing_suspends(world: World) -> 
 def test_a_write_is_recorded_before_it_runs(world: World) -> None:
     path = world.add()
     made = call()
-    straight(world.broker.log_request(made, VIEW))
+    world.broker.log_request(made, VIEW)
     assert [record["type"] for record in lines(path)] == ["request"]
-    straight(world.broker.log_response(made, None, VIEW))
+    world.broker.log_response(made, None, VIEW)
     assert [record["type"] for record in lines(path)] == ["request", "response"]
     assert len({record["request"]["id"] for record in lines(path)}) == 1
 
@@ -113,9 +113,9 @@ def test_both_records_of_a_kv_read_are_one_write_before_the_answer(
 
     monkeypatch.setattr(FileDevice, "write", watch)
     made = call("read")
-    straight(world.broker.log_request(made, VIEW))
+    world.broker.log_request(made, VIEW)
     assert lines(path) == []
-    straight(world.broker.log_response(made, Response(data={"k": "v"}), VIEW))
+    world.broker.log_response(made, Response(data={"k": "v"}), VIEW)
     assert len(written) == 1
     assert [record["type"] for record in lines(path)] == ["request", "response"]
 
@@ -134,18 +134,18 @@ def test_whatever_may_change_something_is_recorded_before_it_runs(
     world: World, made: Request
 ) -> None:
     path = world.add()
-    straight(world.broker.log_request(made, VIEW))
+    world.broker.log_request(made, VIEW)
     assert len(lines(path)) == 1
 
 
 def test_a_refused_read_is_recorded_at_once_with_its_error(world: World) -> None:
     path = world.add()
     made = call("read")
-    straight(world.broker.log_request(made, REFUSED, "permission denied"))
+    world.broker.log_request(made, REFUSED, "permission denied")
     (record,) = lines(path)
     assert record["error"] == "permission denied"
     assert record["auth"]["policy_results"] == {"allowed": False}
-    straight(world.broker.log_response(made, None, REFUSED, "permission denied"))
+    world.broker.log_response(made, None, REFUSED, "permission denied")
     response = lines(path)[1]
     assert response["error"] == "permission denied"
     assert response["response"]["data"] == {"error": Hasher("salt").text("permission denied")}
@@ -161,7 +161,7 @@ def test_a_request_is_refused_when_no_device_takes_its_record(
     world.add()
     monkeypatch.setattr(file_device.os, "write", no_space)
     with pytest.raises(AuditFailedError) as caught:
-        straight(world.broker.log_request(call(), VIEW))
+        world.broker.log_request(call(), VIEW)
     assert caught.value.messages == ["1 error occurred:\n\t* internal error\n\n"]
     text = world.metrics.render_prometheus()
     assert "vault_audit_log_request_failure 1" in text
@@ -174,10 +174,10 @@ def test_an_answer_is_held_back_when_no_device_takes_its_record(
 ) -> None:
     world.add()
     made = call(operation)
-    straight(world.broker.log_request(made, VIEW))
+    world.broker.log_request(made, VIEW)
     monkeypatch.setattr(file_device.os, "write", no_space)
     with pytest.raises(AuditFailedError):
-        straight(world.broker.log_response(made, Response(data={"k": "v"}), VIEW))
+        world.broker.log_response(made, Response(data={"k": "v"}), VIEW)
     assert "vault_audit_log_response_failure 1" in world.metrics.render_prometheus()
 
 
@@ -200,18 +200,18 @@ def test_one_device_that_works_is_enough_and_the_other_is_named_once(
 
 def test_a_device_enabled_by_the_request_itself_gets_its_response_only(world: World) -> None:
     made = call("update", SYS)
-    straight(world.broker.log_request(made, VIEW))
+    world.broker.log_request(made, VIEW)
     path = world.add()
-    straight(world.broker.log_response(made, None, VIEW))
+    world.broker.log_response(made, None, VIEW)
     assert [record["type"] for record in lines(path)] == ["response"]
 
 
 def test_a_device_disabled_by_the_request_itself_gets_its_request_only(world: World) -> None:
     path = world.add()
     made = call("delete", SYS)
-    straight(world.broker.log_request(made, VIEW))
+    world.broker.log_request(made, VIEW)
     world.broker.detach("file/")
-    straight(world.broker.log_response(made, None, VIEW))
+    world.broker.log_response(made, None, VIEW)
     assert [record["type"] for record in lines(path)] == ["request"]
     assert not world.broker.enabled
 
