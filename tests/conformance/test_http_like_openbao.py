@@ -261,3 +261,30 @@ def test_raw_endpoints_have_vaults_fields_where_openbao_has_them(sides: tuple[Si
         assert set(theirs) - set(ours) == only_theirs
         common = set(ours) & set(theirs)
         assert {key: ours[key] for key in common} == {key: theirs[key] for key in common}
+
+
+NUMBERS = ["1.5", "60.0", "1e3", "1e300", "9223372037", "92233720368547758080", "9223372036", "60"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/auth/token/create", '{"ttl":%s}'),
+        ("/v1/auth/token/create", '{"explicit_max_ttl":%s}'),
+        ("/v1/auth/token/create", '{"period":%s}'),
+        ("/v1/auth/token/roles/odd", '{"token_period":%s}'),
+        ("/v1/auth/token/roles/odd", '{"token_num_uses":%s}'),
+        ("/v1/auth/token/roles/odd", '{"orphan":%s}'),
+        ("/v1/sys/mounts/odd", '{"type":"kv","config":{"default_lease_ttl":%s}}'),
+    ],
+)
+def test_a_number_that_is_no_duration_is_refused_by_both(
+    sides: tuple[Side, Side], path: str, body: str, number: str
+) -> None:
+    """A TTL beyond Go's 64 bits, once stored, would be read by no other server."""
+    found = [side.ask("POST", path, (body % number).encode())[0] for side in sides]
+    for side in sides:
+        side.ask("DELETE", "/v1/sys/mounts/odd")
+    assert found[0] == found[1]
+    assert found[0] in (200, 204, 400)

@@ -17,7 +17,8 @@ _INT64_END = 1 << 63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC by definition; isoformat without offset
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)"
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)",
+    re.ASCII,
 )
 _UNITS_NS = {
     "ns": 1,
@@ -30,7 +31,7 @@ _UNITS_NS = {
     "h": 3_600 * SECOND_NS,
     "d": 86_400 * SECOND_NS,
 }
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h|d)")
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h|d)", re.ASCII)
 
 
 def format_time(ns: int) -> str:
@@ -68,7 +69,7 @@ def parse_duration(text: str) -> int:
     body = text.strip()
     sign = -1 if body.startswith("-") else 1
     body = body[1:] if body[:1] in ("+", "-") else body
-    if body.isdecimal():
+    if body.isascii() and body.isdecimal():
         return _bounded(sign * int(body) * SECOND_NS, text)
     total, position = 0.0, 0
     exact = 0

@@ -5,7 +5,6 @@ value, because values may be secrets.
 """
 
 import json
-import math
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -54,15 +53,16 @@ def _string(value: Any) -> str:
 def _int(value: Any) -> int:
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, float) and not value.is_integer():
+    if isinstance(value, float):
+        # Vault sees the digits as they were written, and ``1.0`` or ``1e3`` is no int to Go.
         raise ValueError("expected a whole number")
     if isinstance(value, str):
         try:
             value = int(value.strip() or "0", 10)
         except ValueError:
             raise ValueError("expected a number") from None
-    if isinstance(value, int | float):
-        return _bounded(int(value))
+    if isinstance(value, int):
+        return _bounded(value)
     raise ValueError("expected a number")
 
 
@@ -76,8 +76,8 @@ def _bounded(number: int) -> int:
 def _bool(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    if isinstance(value, int | float):
-        return value != 0
+    if isinstance(value, int) and value in (0, 1):
+        return value == 1
     if isinstance(value, str) and value in _TRUE:
         return True
     if isinstance(value, str) and value in _FALSE:
@@ -98,9 +98,8 @@ def _signed_duration(value: Any) -> int:
         raise ValueError("expected a duration")
     if isinstance(value, int):
         return _bounded(value * SECOND_NS)
-    if isinstance(value, float) and math.isfinite(value):
-        return _bounded(int(value * SECOND_NS))
     if isinstance(value, str):
+        # Seconds with a fraction or an exponent are no duration to Vault, as text or as number.
         try:
             return _bounded(parse_duration(value) if value.strip() else 0)
         except ValueError:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from zvault.base.gotime import SECOND_NS, parse_duration
+from zvault.base.gotime import SECOND_NS
 from zvault.engine.errors import InvalidRequestError
+from zvault.engine.fields import FieldKind, coerce
 from zvault.records.mounts import AUTH, MountConfig, MountEntry
 
 TOKEN_TYPES = {"default-service": 3, "default-batch": 4, "service": 1, "batch": 2}
@@ -126,13 +127,7 @@ def _check_ttls(config: MountConfig, system_max_ns: int) -> None:
 
 def _ttl(name: str, value: Any) -> int:
     try:
-        if value in ("system", ""):
-            return 0
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError
-        result = parse_duration(value) if isinstance(value, str) else int(value * SECOND_NS)
-        if result < 0:
-            raise ValueError
+        result: int = 0 if value == "system" else coerce(FieldKind.DURATION, value)
     except ValueError:
         raise InvalidRequestError(f"unable to parse {name}: it is no duration") from None
     return result

@@ -6,11 +6,11 @@ what may be created (``engine/token_creation.py``).
 
 from typing import Any
 
-from zvault.base.gotime import SECOND_NS, parse_duration
+from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, Operation, Request, Response
 from zvault.engine.backends.token.roles import NAME, TokenRoles
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
-from zvault.engine.fields import FieldKind
+from zvault.engine.fields import FieldKind, coerce
 from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.policy import builtin
 from zvault.engine.policy.acl import glob_matches
@@ -200,12 +200,10 @@ def _wish(request: Request, data: FieldData) -> TokenWish:
 
 
 def _duration(name: str, value: Any) -> int:
-    if value is None or value == "":
+    if value is None:
         return 0
     try:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError
-        result = parse_duration(value) if isinstance(value, str) else int(value * SECOND_NS)
+        result: int = coerce(FieldKind.SIGNED_DURATION, value)
     except ValueError:
         raise InvalidRequestError(f"{name} is not a duration") from None
     if result < 0:
