@@ -19,6 +19,7 @@ from zvault.base.clock import Clock, ManualClock
 from zvault.base.gotime import SECOND_NS
 from zvault.base.secret import Secret
 from zvault.engine.api import MountContext, Operation, Request
+from zvault.engine.lockout import Lockout
 from zvault.records.mounts import AUTH, MOUNTS, TABLE_KEYS, MountEntry, decode_table
 from zvault.records.tokens import TokenEntry
 from zvault.storage.api import Storage
@@ -86,6 +87,7 @@ def context_for(
         default_ttl_ns=lambda: default_ttl_ns,
         max_ttl_ns=lambda: max_ttl_ns,
         family=barrier.family,
+        lockout=Lockout(clock),
     )
 
 

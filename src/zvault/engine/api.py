@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from zvault.barrier.view import View
 from zvault.base.clock import Clock
+from zvault.engine.lockout import Lockout
 from zvault.records.mounts import MountEntry
 from zvault.records.tokens import TokenEntry
 
@@ -133,6 +134,8 @@ class MountContext:
     max_ttl_ns: Callable[[], int]
     family: str
     """``vault`` or ``openbao``."""
+    lockout: Lockout
+    """Auth methods: the names that were guessed at too often."""
 
 
 class Backend(Protocol):

@@ -19,6 +19,7 @@ from zvault.base.ids import RandomBytes, new_uuid
 from zvault.engine.api import Backend, MountContext
 from zvault.engine.default_mounts import completed, new_accessor
 from zvault.engine.errors import InvalidRequestError
+from zvault.engine.lockout import Lockout, LockoutConfig, config_of
 from zvault.engine.mount_tables import StoredTable
 from zvault.engine.mounted import Mounted, prefix_of
 from zvault.engine.router import Router
@@ -70,6 +71,8 @@ class MountService:
         self._lock = asyncio.Lock()
         self.tables = {table: StoredTable(barrier, table) for table in (MOUNTS, AUTH)}
         self.router: Router[Mounted] = Router()
+        self.lockouts: dict[str, Lockout] = {}
+        """Bad logins of the auth mounts, by accessor."""
         self.before_unmount: Callable[[Mounted], Awaitable[None]] | None = None
         """Called with a mount that nobody uses any more, before its data goes."""
 
@@ -130,12 +133,27 @@ class MountService:
             default_ttl_ns=lambda: self.default_ttl_ns(prefix),
             max_ttl_ns=lambda: self.max_ttl_ns(prefix),
             family=self._barrier.family,
+            lockout=self._lockout(entry),
         )
         backend = self._maker(entry)(context)
         await backend.start()
         mounted = Mounted(entry, backend, view)
         self.router.add(prefix, mounted)
         return mounted
+
+    def _lockout(self, entry: MountEntry) -> Lockout:
+        """The mount's one, also after it was moved or its backend made anew."""
+
+        def config() -> LockoutConfig:
+            now = next((e for e in self.entries(entry.table) if e.uuid == entry.uuid), entry)
+            return config_of(now)
+
+        known = self.lockouts.get(entry.accessor) if entry.table == AUTH else None
+        if known is None:
+            known = Lockout(self._clock, config)
+            if entry.table == AUTH:
+                self.lockouts[entry.accessor] = known
+        return known
 
     async def mount(
         self,
@@ -197,6 +215,7 @@ class MountService:
             stored = self.tables[table]
             await stored.save([e for e in stored.entries if e.uuid != entry.uuid])
             self.router.remove(prefix)
+            self.lockouts.pop(entry.accessor, None)
             return True
 
     async def change(

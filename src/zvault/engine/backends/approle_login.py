@@ -14,8 +14,8 @@ from dataclasses import replace
 from zvault.base.gotime import ZERO_NS
 from zvault.engine.api import Auth, MountContext, Request
 from zvault.engine.backends.approle_cidrs import admits, is_subset
-from zvault.engine.backends.approle_roles import TOKEN_TYPE_NAMES
 from zvault.engine.backends.approle_store import AppRoleStore
+from zvault.engine.backends.token_params import auth_fields, renewal_fields
 from zvault.engine.errors import InternalEngineError, InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData
@@ -28,28 +28,50 @@ LOGIN_FIELDS = {
 INVALID = "invalid role or secret ID"
 
 
+class WrongCredentialsError(InvalidRequestError):
+    """What counts towards a lock."""
+
+    code = "wrong-credentials"
+
+
 async def log_in(context: MountContext, store: AppRoleStore, request: Request) -> Auth:
     """What the login grants. Raises InvalidRequestError, RecordError, StorageError."""
     data = FieldData(LOGIN_FIELDS, request.data)
     role_id, secret_id = data["role_id"].strip(), data["secret_id"].strip()
     if not role_id:
         raise InvalidRequestError("missing role_id")
-    name = await store.name_of(role_id)
-    role = await store.role(name) if name is not None else None
-    if name is None or role is None or not _same(role.role_id, role_id):
-        raise InvalidRequestError(INVALID)
-    entry = None
-    if role.bind_secret_id:
-        if not secret_id:
-            raise InvalidRequestError("missing secret_id")
-        entry = await _use(context, store, name, role, secret_id)
+    context.lockout.check(role_id)
+    try:
+        name, role, entry = await _proven(context, store, role_id, secret_id)
+    except WrongCredentialsError:
+        context.lockout.failed(role_id)
+        raise
+    context.lockout.check(role_id)
+    if entry is not None:
         _check_entry_blocks(role, entry, request.remote_address)
     if not admits(role.secret_id_bound_cidrs, request.remote_address):
         raise InvalidRequestError(
             f'source address "{request.remote_address}" unauthorized by CIDR restrictions on the '
             "role"
         )
+    context.lockout.succeeded(role_id)
     return granted(role, name, entry)
+
+
+async def _proven(
+    context: MountContext, store: AppRoleStore, role_id: str, secret_id: str
+) -> tuple[str, RoleEntry, SecretIdEntry | None]:
+    """Whose credentials these are, one use taken. Raises InvalidRequestError."""
+    name = await store.name_of(role_id)
+    role = await store.role(name) if name is not None else None
+    if name is None or role is None or not _same(role.role_id, role_id):
+        raise WrongCredentialsError(INVALID)
+    entry = None
+    if role.bind_secret_id:
+        if not secret_id:
+            raise InvalidRequestError("missing secret_id")
+        entry = await _use(context, store, name, role, secret_id)
+    return name, role, entry
 
 
 def _same(one: str, other: str) -> bool:
@@ -61,20 +83,20 @@ async def _use(
 ) -> SecretIdEntry:
     """The secret id's entry after a use was taken off it, durably."""
     if len(secret_id.encode("utf-8", "surrogatepass")) > MAX_HMAC_INPUT_BYTES:
-        raise InvalidRequestError(INVALID)
+        raise WrongCredentialsError(INVALID)
     key = role.secret_id_key(name, secret_id)
     async with store.hold(key):
         entry = await store.secret_id(key)
         if entry is None or store.is_deleting(name):
-            raise InvalidRequestError(INVALID)
+            raise WrongCredentialsError(INVALID)
         prefix = role.accessor_prefix
         if not await store.has_accessor(prefix, entry.secret_id_accessor):
             await store.drop(key)
-            raise InvalidRequestError(INVALID)
+            raise WrongCredentialsError(INVALID)
         now = context.clock.now_ns()
         if is_expired(entry, now) or entry.secret_id_num_uses < 0:
             await store.delete_secret_id(prefix, key, entry)
-            raise InvalidRequestError(INVALID)
+            raise WrongCredentialsError(INVALID)
         uses = entry.secret_id_num_uses
         if uses == 1:
             await store.delete_secret_id(prefix, key, entry)
@@ -108,19 +130,10 @@ def granted(role: RoleEntry, name: str, entry: SecretIdEntry | None) -> Auth:
     metadata = dict(entry.metadata) if entry is not None else {}
     bound = entry.token_bound_cidrs if entry is not None else ()
     return Auth(
-        policies=role.token_policies,
         metadata={**metadata, "role_name": name},
         internal_data={"role_name": name},
         alias_name=role.role_id,
-        ttl_ns=role.token_ttl_ns,
-        max_ttl_ns=role.token_max_ttl_ns,
-        period_ns=role.token_period_ns,
-        explicit_max_ttl_ns=role.token_explicit_max_ttl_ns,
-        renewable=True,
-        num_uses=role.token_num_uses,
-        bound_cidrs=bound or role.token_bound_cidrs,
-        token_type=TOKEN_TYPE_NAMES.get(role.token_type, "default"),
-        no_default_policy=role.token_no_default_policy,
+        **{**auth_fields(role), "bound_cidrs": bound or role.token_bound_cidrs},
     )
 
 
@@ -132,9 +145,4 @@ async def renewed(store: AppRoleStore, auth: Auth) -> Auth:
     role = await store.role(name)
     if role is None:
         raise InvalidRequestError(f"role {name!r} does not exist during renewal")
-    return replace(
-        auth,
-        ttl_ns=role.token_ttl_ns,
-        max_ttl_ns=role.token_max_ttl_ns,
-        period_ns=role.token_period_ns,
-    )
+    return replace(auth, **renewal_fields(role))

@@ -12,14 +12,16 @@ from typing import Any
 
 from zvault.base.gotime import SECOND_NS, format_duration
 from zvault.engine.backends.approle_cidrs import check_blocks, token_blocks
+from zvault.engine.backends.token_params import (
+    TOKEN_FIELDS,
+    TOKEN_TYPES,
+    check_token_params,
+    token_data,
+)
 from zvault.engine.errors import InternalEngineError, InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData
 from zvault.records.approle import SECRET_ID_LOCAL_PREFIX, SECRET_ID_PREFIX, RoleEntry
-
-TOKEN_TYPES = {"default": 0, "service": 1, "batch": 2, "default-service": 3, "default-batch": 4}
-TOKEN_TYPE_NAMES = {number: name for name, number in TOKEN_TYPES.items()}
-BATCH = TOKEN_TYPES["batch"]
 
 ROLE_FIELDS = {
     "role_name": Field(FieldKind.STRING, ""),
@@ -32,15 +34,7 @@ ROLE_FIELDS = {
     "local_secret_ids": Field(FieldKind.BOOL, False),
     "policies": Field(FieldKind.COMMA_LIST, ()),
     "period": Field(FieldKind.DURATION, 0),
-    "token_bound_cidrs": Field(FieldKind.COMMA_LIST, ()),
-    "token_explicit_max_ttl": Field(FieldKind.DURATION, 0),
-    "token_max_ttl": Field(FieldKind.DURATION, 0),
-    "token_no_default_policy": Field(FieldKind.BOOL, False),
-    "token_num_uses": Field(FieldKind.INT, 0),
-    "token_period": Field(FieldKind.DURATION, 0),
-    "token_policies": Field(FieldKind.COMMA_LIST, ()),
-    "token_ttl": Field(FieldKind.DURATION, 0),
-    "token_type": Field(FieldKind.STRING, "default"),
+    **TOKEN_FIELDS,
 }
 _PLAIN = {
     "bind_secret_id": "bind_secret_id",
@@ -125,19 +119,7 @@ def check_role(role: RoleEntry, mount_max_ns: int, *, check_period: bool = False
     """Raises EngineError for a role that cannot be saved."""
     if role.secret_id_num_uses < 0:
         raise InvalidRequestError("secret_id_num_uses cannot be negative")
-    if role.token_num_uses < 0:
-        raise InvalidRequestError("'token_num_uses' cannot be negative")
-    if role.token_max_ttl_ns and role.token_ttl_ns > role.token_max_ttl_ns:
-        raise InvalidRequestError("'token_ttl' cannot be greater than 'token_max_ttl'")
-    if role.token_type == BATCH and role.token_num_uses:
-        raise InvalidRequestError(
-            "'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with "
-            "limited use count"
-        )
-    if role.token_type == BATCH and role.token_period_ns:
-        raise InvalidRequestError(
-            "'token_type' cannot be 'batch' or 'default_batch' when set to generate periodic tokens"
-        )
+    check_token_params(role)
     if check_period and role.token_period_ns > mount_max_ns:
         raise InvalidRequestError(
             f'period of "{format_duration(role.token_period_ns)}" is greater than the backend\'s '
@@ -167,15 +149,7 @@ def role_data(role: RoleEntry) -> dict[str, Any]:
         "secret_id_bound_cidrs": list(role.secret_id_bound_cidrs) or None,
         "secret_id_num_uses": role.secret_id_num_uses,
         "secret_id_ttl": role.secret_id_ttl_ns // SECOND_NS,
-        "token_bound_cidrs": list(role.token_bound_cidrs),
-        "token_explicit_max_ttl": role.token_explicit_max_ttl_ns // SECOND_NS,
-        "token_max_ttl": role.token_max_ttl_ns // SECOND_NS,
-        "token_no_default_policy": role.token_no_default_policy,
-        "token_num_uses": role.token_num_uses,
-        "token_period": role.token_period_ns // SECOND_NS,
-        "token_policies": list(role.token_policies),
-        "token_ttl": role.token_ttl_ns // SECOND_NS,
-        "token_type": TOKEN_TYPE_NAMES.get(role.token_type, "default"),
+        **token_data(role),
     }
     if role.period_ns:
         data["period"] = role.period_ns // SECOND_NS

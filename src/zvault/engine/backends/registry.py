@@ -4,11 +4,15 @@ What lives here: the table of types. What never does: a backend. Types of engine
 have and this one does not are known too: their mounts open and answer "unsupported path".
 """
 
-from zvault.engine.backends import approle, cubbyhole, kv1, kv2, unsupported
+from zvault.engine.backends import approle, cubbyhole, kv1, kv2, unsupported, userpass
 from zvault.engine.mount_service import Maker
 from zvault.records.mounts import MountEntry
 
-_MAKERS: dict[str, Maker] = {"cubbyhole": cubbyhole.make, "approle": approle.make}
+_MAKERS: dict[str, Maker] = {
+    "cubbyhole": cubbyhole.make,
+    "approle": approle.make,
+    "userpass": userpass.make,
+}
 _KV = ("kv", "generic")
 KNOWN_SECRET_TYPES = frozenset(
     {

@@ -163,6 +163,7 @@ async def test_a_one_use_secret_id_logs_in_once_whoever_asks_at_the_same_time(
 ) -> None:
     role_id = await world.role(secret_id_num_uses=1)
     for _ in range(5):
+        world.context.lockout.unlock(role_id)
         secret_id = await world.secret_id("web")
         tries = await asyncio.gather(
             *(world.login(role_id, secret_id) for _ in range(8)), return_exceptions=True
@@ -671,3 +672,19 @@ async def test_a_slow_read_of_a_role_never_keeps_what_was_replaced_meanwhile() -
 async def test_role_names_are_plain_letters(world: World) -> None:
     with pytest.raises(NotFoundInEngineError, match="unsupported path"):
         await world.call("create", "role/роль", {})
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_five_bad_logins_lock_a_role_id_whether_there_is_such_a_role_or_not(
+    world: World, known: bool
+) -> None:
+    role_id = await world.role() if known else "nobody"
+    secret_id = await world.secret_id("web") if known else "x"
+    for _ in range(5):
+        with pytest.raises(InvalidRequestError, match=INVALID):
+            await world.login(role_id, "wrong")
+    with pytest.raises(PermissionDeniedError):
+        await world.login(role_id, secret_id)
+    world.clock.advance(15 * 60)
+    if known:
+        await world.login(role_id, secret_id)

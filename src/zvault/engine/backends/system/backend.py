@@ -11,6 +11,7 @@ from zvault.engine.backends.system.audit import Audit
 from zvault.engine.backends.system.capabilities import Capabilities
 from zvault.engine.backends.system.keys import Keys
 from zvault.engine.backends.system.leases import Leases
+from zvault.engine.backends.system.locked_users import LockedUsers
 from zvault.engine.backends.system.mounts import Mounts
 from zvault.engine.backends.system.policies import Policies
 from zvault.engine.backends.system.tools import Tools
@@ -64,6 +65,7 @@ class SystemBackend(BuiltinBackend):
             Ui(services, mounts),
             Audit(services),
             Leases(services),
+            LockedUsers(services),
             Keys(services),
             Tools(services.random_bytes),
         ]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS
+from zvault.engine.backends.system.locked_users import lockout_shown
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.fields import FieldKind, coerce
 from zvault.records.mounts import AUTH, MountConfig, MountEntry
@@ -56,6 +57,9 @@ def _config(entry: MountEntry) -> dict[str, Any]:
     result |= _optional(config)
     if entry.table == AUTH:
         result["token_type"] = _TOKEN_TYPE_NAMES.get(config.token_type, "default-service")
+    lockout = lockout_shown(config)
+    if lockout:
+        result["user_lockout_config"] = lockout
     return result
 
 
@@ -83,7 +87,7 @@ def tuning(entry: MountEntry, default_ttl_ns: int, max_ttl_ns: int) -> dict[str,
         result["options"] = dict(entry.options)
     if entry.table == AUTH:
         result["token_type"] = _TOKEN_TYPE_NAMES.get(entry.config.token_type, "default-service")
-    return result
+    return result | lockout_shown(entry.config)
 
 
 def changed_config(

@@ -11,6 +11,7 @@ from typing import Any
 from zvault.base.ids import new_uuid
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.backends.registry import KNOWN_AUTH_TYPES, KNOWN_SECRET_TYPES
+from zvault.engine.backends.system.locked_users import with_lockout
 from zvault.engine.backends.system.mount_info import (
     TOKEN_TYPES,
     builtin_version,
@@ -202,6 +203,9 @@ class Mounts:
 
         def tuned(before: MountEntry) -> MountEntry:
             config = changed_config(before.config, given, before.table, system_max)
+            if "user_lockout_config" in data:
+                asked = data["user_lockout_config"]
+                config = replace(config, extra=dict(with_lockout(config, before.type, asked)))
             changed = replace(before, config=config)
             if "description" in data:
                 changed = replace(changed, description=data["description"])
