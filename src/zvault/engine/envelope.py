@@ -58,12 +58,13 @@ def _as_written(value: object) -> object:
 
 def auth_view(auth: Auth) -> dict[str, Any]:
     """The ``auth`` object of an answer."""
+    own = {"token_policies": list(auth.token_policies)}
     identity = {"identity_policies": sorted(auth.identity_policies)}
     return {
         "client_token": auth.client_token,
         "accessor": auth.accessor,
         "policies": sorted({*auth.token_policies, *auth.identity_policies}),
-        "token_policies": list(auth.token_policies),
+        **(own if auth.token_policies else {}),
         **(identity if auth.identity_policies else {}),
         "metadata": auth.metadata or None,
         "lease_duration": auth.lease_seconds,

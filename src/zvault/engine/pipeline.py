@@ -136,10 +136,7 @@ class Pipeline:
         view = decision.view
         if mounted is None:
             return await self._audited(request, None, view, _no_route(request))
-        if request.path.endswith("/") and request.operation in _WRITES:
-            refusal = InvalidRequestError("cannot write to a path ending in '/'")
-            return await self._audited(request, mounted, view, refusal)
-        return await self._audited(request, mounted, view)
+        return await self._audited(request, mounted, view, _bad_write(request))
 
     async def _session(self, request: Request) -> Session | None:
         """Who is asking, one use taken off a counted token.
@@ -157,7 +154,11 @@ class Pipeline:
 
     async def _open(self, request: Request, mounted: Mounted) -> Response | None:
         request.unauthenticated = True
-        return await self._audited(request, mounted, LOGIN)
+        try:
+            return await self._audited(request, mounted, LOGIN, _bad_write(request))
+        except EngineError as error:
+            error.messages = [_plain(text) for text in error.messages]
+            raise
 
     async def _audited(
         self,
@@ -219,6 +220,18 @@ async def _tell_create_from_update(request: Request, mounted: Mounted) -> None:
         return
     if exists is False:
         request.operation = Operation.CREATE
+
+
+def _bad_write(request: Request) -> InvalidRequestError | None:
+    if request.path.endswith("/") and request.operation in _WRITES:
+        return InvalidRequestError("cannot write to a path ending in '/'")
+    return None
+
+
+def _plain(text: str) -> str:
+    """Without the list of one that Vault makes of errors, except where nobody is logged in."""
+    head, tail = "1 error occurred:\n\t* ", "\n\n"
+    return text[len(head) : -len(tail)] if text.startswith(head) and text.endswith(tail) else text
 
 
 def _no_route(request: Request) -> NotFoundInEngineError:
