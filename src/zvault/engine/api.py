@@ -104,6 +104,19 @@ class Auth:
     lease_seconds: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class WrapInfo:
+    """In place of a response: the token that its owner unwraps it with."""
+
+    token: str = field(repr=False)
+    accessor: str
+    ttl_seconds: int
+    creation_time_ns: int
+    creation_path: str
+    wrapped_accessor: str = ""
+    """Of the token or secret id inside; "" for everything else."""
+
+
 @dataclass(slots=True)
 class Response:
     """What a handler gives back. ``None`` instead of a Response means "nothing" (204 or 404)."""
@@ -119,6 +132,12 @@ class Response:
     raw_body: bytes | None = None
     """A body without envelope."""
     raw_content_type: str = "application/json"
+    wrap_info: WrapInfo | None = None
+    """The answer is wrapped; nothing else of it goes out."""
+    audited: "Response | None" = None
+    """What the audit log shows in place of this response (an unwrapped one as it was)."""
+    login: Auth | None = None
+    """Of a wrapped login: whom the audit log names as the caller."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,25 @@ from typing import Any
 import msgspec
 import orjson
 
-from zvault.engine.api import Auth, Response
+from zvault.base.gotime import format_time
+from zvault.engine.api import Auth, Response, WrapInfo
 from zvault.engine.userdata import EncodedData
 from zvault.records import gojson
 
 
 def envelope(request_id: str, response: Response, *, repeated: bool = False) -> bytes:
-    """The JSON text, keys in Vault's order."""
+    """The JSON text, keys in Vault's order; with ``wrap_info`` the request has no id."""
+    info = response.wrap_info
     fields = b'{"request_id":"%b","lease_id":%b,"renewable":%b,"lease_duration":%d,"data":' % (
-        request_id.encode(),
+        b"" if info is not None else request_id.encode(),
         orjson.dumps(response.lease_id) if response.lease_id else b'""',
         b"true" if response.renewable else b"false",
         response.lease_seconds,
     )
-    text = b'%b%b,"wrap_info":null,"warnings":%b,"auth":%b' % (
+    text = b'%b%b,"wrap_info":%b,"warnings":%b,"auth":%b' % (
         fields,
         dumps(response.data),
+        b"null" if info is None else orjson.dumps(wrap_view(info)),
         orjson.dumps(response.warnings) if response.warnings else b"null",
         orjson.dumps(auth_view(response.auth)) if response.auth else b"null",
     )
@@ -75,3 +78,15 @@ def auth_view(auth: Auth) -> dict[str, Any]:
         "mfa_requirement": None,
         "num_uses": auth.num_uses,
     }
+
+
+def wrap_view(info: WrapInfo) -> dict[str, Any]:
+    """The ``wrap_info`` object of an answer."""
+    view = {
+        "token": info.token,
+        "accessor": info.accessor,
+        "ttl": info.ttl_seconds,
+        "creation_time": format_time(info.creation_time_ns),
+        "creation_path": info.creation_path,
+    }
+    return {**view, "wrapped_accessor": info.wrapped_accessor} if info.wrapped_accessor else view

@@ -30,6 +30,7 @@ from zvault.engine.router import Router
 from zvault.engine.sessions import Session, Sessions
 from zvault.engine.token_revocation import TokenRevocation
 from zvault.engine.token_service import USED_UP, TokenService
+from zvault.engine.wrapping import CHECKED_PATHS, Wrapping, refuse_format
 from zvault.storage.errors import InvalidKeyError
 
 _REQUEST = ("core", "handle_request")
@@ -50,6 +51,7 @@ class Pipeline:
         tokens: TokenService,
         revocation: TokenRevocation,
         logins: LoginService,
+        wrapping: Wrapping,
         audit: AuditBroker,
         metrics: Metrics,
         clock: Clock,
@@ -59,6 +61,7 @@ class Pipeline:
         self._tokens = tokens
         self._revocation = revocation
         self._logins = logins
+        self._wrapping = wrapping
         self._audit = audit
         self._clock = clock
         self._now = clock.monotonic
@@ -77,6 +80,8 @@ class Pipeline:
                 prefix, mounted = found
                 request.mount = mounted.entry
                 request.relative_path = request.path[len(prefix) :]
+                if request.path in CHECKED_PATHS:
+                    await self._check_wrapping(request)
                 if request.relative_path in mounted.open_paths:
                     timer = self._login_time
                     return await self._open(request, mounted)
@@ -92,6 +97,13 @@ class Pipeline:
             raise _unexpected(request) from error
         finally:
             timer.add((self._now() - started) * 1e3)
+
+    async def _check_wrapping(self, request: Request) -> None:
+        """Requests about a wrapping token that is none are refused before anybody is asked."""
+        try:
+            await self._wrapping.check(request)
+        except ZvaultError as error:
+            raise await self._refuse(request, _internal(error)) from None
 
     async def _authenticated(self, request: Request, mounted: Mounted | None) -> Response | None:
         try:
@@ -179,14 +191,13 @@ class Pipeline:
             failed = _unexpected(request)
             self._audit.log_response(request, None, view, _audit_text(failed))
             raise failed from error
-        self._audit.log_response(request, response, view)
+        shown = response if response is None or response.audited is None else response.audited
+        self._audit.log_response(request, shown, view)
         return response
 
     async def _served(self, request: Request, mounted: Mounted) -> Response | None:
         if request.wrap_ttl_seconds:
-            raise InvalidRequestError(
-                "response wrapping is not served by this engine yet; nothing was done"
-            )
+            refuse_format(request)
         if not mounted.is_reachable:
             raise _no_route(request)
         mounted.inside += 1
@@ -196,6 +207,8 @@ class Pipeline:
             mounted.timer(self._metrics, request.operation).add((self._now() - started) * 1e3)
             if request.unauthenticated and response is not None and response.auth is not None:
                 await self._logins.complete(request, mounted, response)
+            if request.wrap_ttl_seconds:
+                return await self._wrapping.wrap(request, response)
             return response
         finally:
             mounted.leave()

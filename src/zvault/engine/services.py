@@ -20,6 +20,7 @@ from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
 from zvault.engine.token_revocation import TokenRevocation
 from zvault.engine.token_service import TokenService
+from zvault.engine.wrapping import Wrapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Services:
     sessions: Sessions
     leases: LeaseBook
     expiration: Expiration
+    wrapping: Wrapping
     audit: AuditDevices
     metrics: Metrics
     settings: CoreSettings

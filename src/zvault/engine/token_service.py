@@ -7,7 +7,7 @@ revoked meanwhile is taken back; a use is counted durably before the request it 
 and uses hold the token's lock.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from zvault.barrier.barrier import Barrier
@@ -26,6 +26,7 @@ from zvault.engine.ttl import PastMaxTtlError, TtlRequest, decide_ttl
 from zvault.records.leases import LeaseEntry
 from zvault.records.mounts import MountEntry
 from zvault.records.tokens import BATCH, SERVICE, TokenEntry
+from zvault.storage.api import Operation
 
 USED_UP = -1
 """``num_uses`` of a token whose last use has begun."""
@@ -37,6 +38,8 @@ Limits = Callable[[str], tuple[int, int]]
 """Token path to (default TTL, max TTL) of the mount it was made at."""
 RenewHook = Callable[[str, Auth], Awaitable[Auth]]
 """Token path and login to what the auth method grants now."""
+Belongings = Callable[[TokenEntry], Sequence[Operation]]
+"""Writes that are part of a new token; they are durable with it and follow its own."""
 OnIssued = Callable[[TokenEntry, MountEntry | None, float], None]
 """A new token, the auth method of a login, and how many milliseconds it took."""
 
@@ -70,7 +73,12 @@ class TokenService:
         self._on_issued = on_issued
 
     async def issue(
-        self, auth: Auth, entry: TokenEntry, *, mount: MountEntry | None = None
+        self,
+        auth: Auth,
+        entry: TokenEntry,
+        *,
+        mount: MountEntry | None = None,
+        belongings: Belongings | None = None,
     ) -> TokenEntry:
         """Make the token that ``entry`` describes and fill ``auth`` with what its owner gets.
 
@@ -79,11 +87,17 @@ class TokenService:
         meanwhile, InvalidRequestError, StorageError.
         """
         started = self._clock.monotonic()
-        issued = await self._issue(auth, entry, mount)
+        issued = await self._issue(auth, entry, mount, belongings)
         self._on_issued(issued, mount, (self._clock.monotonic() - started) * 1e3)
         return issued
 
-    async def _issue(self, auth: Auth, entry: TokenEntry, mount: MountEntry | None) -> TokenEntry:
+    async def _issue(
+        self,
+        auth: Auth,
+        entry: TokenEntry,
+        mount: MountEntry | None,
+        belongings: Belongings | None,
+    ) -> TokenEntry:
         if entry.type == BATCH:
             return self._issue_batch(auth, entry)
         is_custom = bool(entry.id)
@@ -99,7 +113,8 @@ class TokenService:
                 raise InvalidRequestError("cannot create a token with a duplicate ID")
             self._doomed.child_begins(entry.parent)
             try:
-                await self._write_new(auth, entry, mount)
+                more = () if belongings is None else belongings(entry)
+                await self._write_new(auth, entry, mount, more)
             finally:
                 self._doomed.child_done(entry.parent)
         auth.client_token = self.store.external_id(entry)
@@ -107,14 +122,20 @@ class TokenService:
         auth.lease_seconds = entry.ttl_ns // SECOND_NS
         return entry
 
-    async def _write_new(self, auth: Auth, entry: TokenEntry, mount: MountEntry | None) -> None:
+    async def _write_new(
+        self,
+        auth: Auth,
+        entry: TokenEntry,
+        mount: MountEntry | None,
+        more: Sequence[Operation],
+    ) -> None:
         if entry.parent and not await self.sessions.is_alive(entry.parent):
             raise PermissionDeniedError("permission denied")
         lease = self._new_lease(auth, entry, mount) if entry.ttl_ns else None
         if lease is not None:
             # Before the write: if that fails half-way, the lease still takes away what is there.
             self._leases.schedule(lease.lease_id, lease.expire_time_ns)
-        await self._barrier.apply(self.store.creation(entry, lease))
+        await self._barrier.apply([*self.store.creation(entry, lease), *more])
         if entry.parent and entry.parent in self._doomed:
             await self._barrier.apply(self.store.removal(entry))
             self._leases.forget(self._leases.id_of_token(entry.path, entry.id))

@@ -46,6 +46,7 @@ from zvault.engine.telemetry import token_issued
 from zvault.engine.token_revocation import TokenRevocation
 from zvault.engine.token_service import TokenService
 from zvault.engine.token_store import TokenStore, load_salt
+from zvault.engine.wrapping import Wrapping
 from zvault.records import gojson
 from zvault.records.mounts import MOUNTS, MountEntry
 from zvault.records.policies import PREFIX as POLICY_PREFIX
@@ -193,6 +194,9 @@ class Unsealed:
             sweep_cubbyhole=self._sweep_cubbyhole,
         )
         self.expiration = Expiration(self.leases, self.revocation, self.clock, self.metrics)
+        self.wrapping = Wrapping(
+            self.tokens, self.sessions, self.revocation, self._drawers(), self.clock
+        )
         logins = LoginService(self.mounts, self.identity, self.tokens, self.clock)
         self.pipeline = Pipeline(
             self.mounts.router,
@@ -200,10 +204,16 @@ class Unsealed:
             self.tokens,
             self.revocation,
             logins,
+            self.wrapping,
             self.audit,
             self.metrics,
             self.clock,
         )
+
+    def _drawers(self) -> View:
+        """All cubbyholes."""
+        entry = next(e for e in self.mounts.entries(MOUNTS) if e.type == "cubbyhole")
+        return View(self.barrier, entry.view_prefix)
 
     async def _header_key(self) -> bytes:
         key = await self.barrier.get(HEADER_KEY_PATH)
@@ -249,6 +259,7 @@ class Unsealed:
             sessions=self.sessions,
             leases=self.leases,
             expiration=self.expiration,
+            wrapping=self.wrapping,
             audit=self.audit_devices,
             metrics=self.metrics,
             settings=self.settings,

@@ -131,8 +131,11 @@ _LEASE = Codec(
 
 
 def lease_id_of_token(salt: str, path: str, token_id: str) -> str:
-    """The id of a token's lease; its storage key is ``ID_PREFIX`` and this."""
-    return f"{path}/{salt_id(salt, token_id)}"
+    """The id of a token's lease; its storage key is ``ID_PREFIX`` and this.
+
+    The path of a LIST ends in a slash (a wrapped one has a token), which does not count.
+    """
+    return f"{path.rstrip('/')}/{salt_id(salt, token_id)}"
 
 
 def decode_lease(data: bytes) -> LeaseEntry:

@@ -171,7 +171,10 @@ class App:
     async def _metrics(self, wire: WireRequest, query: Query) -> Answer:
         _only(wire, "GET")
         if not self._policy.unauthenticated_metrics:
-            await self._engine.handle(self._request(wire, "sys/metrics", Operation.READ, query))
+            request = self._request(wire, "sys/metrics", Operation.READ, query)
+            response = await self._engine.handle(request)
+            if response is not None and response.wrap_info is not None:
+                return answer_for(request.id, request.operation, request.path, response)
         return raw.metrics(
             self._engine, query, wire.head.accept, prometheus=self._policy.prometheus
         )

@@ -62,6 +62,8 @@ def is_repeated(path: str) -> bool:
 
 
 def _is_empty_list(response: Response) -> bool:
+    if response.wrap_info is not None:
+        return False
     data = response.data or {}
     others = any(name != "keys" for name in data)
     return not data.get("keys") and not others and not response.warnings

@@ -7,6 +7,7 @@ past here.
 Source: ``vault-api.md`` 1.1, 1.2; texts as OpenBao 2.6.2 answers them.
 """
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -163,7 +164,23 @@ def read_wrap_ttl(text: str) -> int:
     try:
         nanoseconds = parse_duration(text)
     except ValueError:
-        raise InvalidRequestError(start + "invalid duration") from None
+        raise InvalidRequestError(start + _not_a_duration(text)) from None
     if nanoseconds < 0:
         raise InvalidRequestError(start + "requested wrap ttl cannot be negative")
     return -(-nanoseconds // SECOND_NS)
+
+
+_NO_UNIT = re.compile(r"[+-]?(?:[\d.]+(?:ns|us|µs|μs|ms|s|m|h|d))*[\d.]+")
+_A_UNIT = re.compile(r"[+-]?(?:[\d.]+(?:ns|us|µs|μs|ms|s|m|h|d))*[\d.]+([^\d.]+)")
+
+
+def _not_a_duration(text: str) -> str:
+    """Go's words about a duration that is none."""
+    if len(text) > 100 or not text.isprintable() or '"' in text or "\\" in text:
+        return "time: invalid duration"
+    if text.strip("+-.") and _NO_UNIT.fullmatch(text):
+        return f'time: missing unit in duration "{text}"'
+    unit = _A_UNIT.match(text)
+    if unit is not None:
+        return f'time: unknown unit "{unit.group(1)}" in duration "{text}"'
+    return f'time: invalid duration "{text}"'

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from zvault.engine.api import Auth, Operation, Response
+from zvault.engine.api import Auth, Operation, Response, WrapInfo
 from zvault.engine.envelope import envelope
 from zvault.records import gojson
 from zvault.server.envelope import answer_for
@@ -156,3 +156,20 @@ def test_a_raw_body_has_no_envelope() -> None:
         ID, Operation.READ, "sys/x", Response(raw_body=b"plain", raw_content_type="text/plain")
     )
     assert (answer.status, answer.body, answer.content_type) == (200, b"plain", b"text/plain")
+
+
+def test_a_wrapped_answer_tells_its_token_and_neither_request_id_nor_content() -> None:
+    info = WrapInfo("hvs.t", "acc", 300, 10**9 + 5, "kv/a", "inner")
+    body = json.loads(envelope("id", Response(wrap_info=info)))
+    assert (body["request_id"], body["data"], body["auth"]) == ("", None, None)
+    assert body["wrap_info"] == {
+        "token": "hvs.t",
+        "accessor": "acc",
+        "ttl": 300,
+        "creation_time": "1970-01-01T00:00:01.000000005Z",
+        "creation_path": "kv/a",
+        "wrapped_accessor": "inner",
+    }
+    assert "hvs.t" not in repr(info)
+    answer = answer_for("id", Operation.LIST, "kv/", Response(wrap_info=info))
+    assert answer.status == 200

@@ -164,3 +164,21 @@ def test_wrap_ttl_is_seconds_or_a_duration(text: str, seconds: int) -> None:
 def test_a_bad_wrap_ttl_is_400(text: str) -> None:
     with pytest.raises(InvalidRequestError):
         read_wrap_ttl(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("zzz", 'invalid duration "zzz"'),
+        ("60.5", 'missing unit in duration "60.5"'),
+        ("1e3", 'unknown unit "e" in duration "1e3"'),
+        ("5m3y", 'unknown unit "y" in duration "5m3y"'),
+        ("-", 'invalid duration "-"'),
+        ('5"', "invalid duration"),
+        ("9" * 200 + "x", "invalid duration"),
+    ],
+)
+def test_a_wrap_ttl_that_is_none_is_named_in_gos_words(text: str, words: str) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        read_wrap_ttl(text)
+    assert raised.value.messages == [f"error parsing X-Vault-Wrap-TTL header: time: {words}"]

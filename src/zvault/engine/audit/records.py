@@ -28,6 +28,7 @@ from zvault.engine.audit.sections import (
     known_caller,
     mount_part,
     stranger,
+    wrapped,
 )
 from zvault.engine.userdata import EncodedData
 from zvault.records import gojson
@@ -127,8 +128,9 @@ class RecordWriter:
         """The response record, newline included."""
         draft = draft or self._draft(request, view)
         frame, start = draft.frame, draft.frame.done
-        if request.token is None and response is not None and response.auth is not None:
-            issued = issued_auth(response.auth, self._hasher, self._options, is_caller=True)
+        login = None if response is None else response.auth or response.login
+        if request.token is None and login is not None:
+            issued = issued_auth(login, self._hasher, self._options, is_caller=True)
             start = b'Z","type":"response","auth":' + orjson.dumps(issued) + b',"request":{"id":"'
         parts = [self._prefix, self._time(now_ns), start, draft.id, frame.ids_done, draft.about]
         parts += (b',"response":{', self._outcome(request, response, frame.answer, error), b"}")
@@ -224,7 +226,7 @@ class RecordWriter:
     ) -> bytes:
         """The members of the ``response`` object."""
         data = self._response_data(request, response, error)
-        if response is None or not (response.auth or response.lease_id or response.warnings):
+        if response is None or not _says_more(response):
             if not data:
                 return mount
             return mount + b',"data":' + data if mount else b'"data":' + data
@@ -240,6 +242,9 @@ class RecordWriter:
             parts.append(b'"data":' + data)
         if response.warnings:
             parts.append(b'"warnings":' + orjson.dumps(response.warnings))
+        if response.wrap_info is not None:
+            info = wrapped(response.wrap_info, self._hasher, self._options)
+            parts.append(b'"wrap_info":' + orjson.dumps(info))
         return b",".join(parts)
 
     def _response_data(self, request: Request, response: Response | None, error: str) -> bytes:
@@ -269,6 +274,11 @@ class RecordWriter:
             found = encode(self._hasher.tree(data, numbers=False))
             data.audited[number] = found
         return found
+
+
+def _says_more(response: Response) -> bool:
+    """Than its data."""
+    return bool(response.auth or response.lease_id or response.warnings or response.wrap_info)
 
 
 def encode(value: Any) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from zvault.base.gotime import SECOND_NS, format_time
-from zvault.engine.api import Auth, Request
+from zvault.engine.api import Auth, Request, WrapInfo
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.hashing import Hasher
 from zvault.engine.audit.options import FileOptions
@@ -143,6 +143,20 @@ def issued_auth(
             "entity_created": is_caller and auth.entity_created,
             "token_type": auth.token_type,
             "token_ttl": auth.lease_seconds,
+        }
+    )
+
+
+def wrapped(info: WrapInfo, hasher: Hasher, options: FileOptions) -> dict[str, Any]:
+    """The token that an answer was wrapped into."""
+    return _without_empty(
+        {
+            "ttl": info.ttl_seconds,
+            "token": hasher.text(info.token),
+            "accessor": shown_accessor(info.accessor, hasher, options),
+            "creation_time": format_time(info.creation_time_ns),
+            "creation_path": info.creation_path,
+            "wrapped_accessor": shown_accessor(info.wrapped_accessor, hasher, options),
         }
     )
 

@@ -10,11 +10,17 @@ from zvault.engine.api import Auth, MountContext, Operation, Request, Response
 from zvault.engine.backends.listing import list_keys
 from zvault.engine.backends.stored import stored_json
 from zvault.engine.errors import InvalidRequestError, UnsupportedOperationError
+from zvault.engine.policy.builtin import RESPONSE_WRAPPING
 from zvault.engine.userdata import EncodedData
 from zvault.records import gojson
 from zvault.storage.api import Delete
 
 _ONLY_SERVICE = 'cubbyhole operations are only supported by "service" type tokens'
+
+_OLD_WAY = (
+    "Reading from 'cubbyhole/response' is deprecated. Please use sys/wrapping/unwrap to unwrap "
+    "responses, as it provides additional security checks and other benefits."
+)
 
 
 class Cubbyhole:
@@ -50,9 +56,8 @@ class Cubbyhole:
             stored = await self._view.get(key)
             if stored is None:
                 return None
-            return Response(
-                data=EncodedData(gojson.loads(stored), stored.strip(), is_user_data=True)
-            )
+            data = EncodedData(gojson.loads(stored), stored.strip(), is_user_data=True)
+            return Response(data=data, warnings=_warnings(request))
         if operation is Operation.CREATE or operation is Operation.UPDATE:
             if not request.data:
                 raise InvalidRequestError("missing data fields")
@@ -79,6 +84,13 @@ class Cubbyhole:
                 (folders if name.endswith("/") else doomed).append(folder + name)
         if doomed:
             await self._view.apply([Delete(key) for key in doomed])
+
+
+def _warnings(request: Request) -> list[str]:
+    """A wrapped response can be read here too, as in old times."""
+    token = request.token
+    is_wrapping = token is not None and token.policies == (RESPONSE_WRAPPING,)
+    return [_OLD_WAY] if is_wrapping and request.relative_path == "response" else []
 
 
 def _key(request: Request) -> str:

@@ -105,14 +105,6 @@ async def test_a_token_bound_to_networks_works_from_there_only() -> None:
                 await server.call(Operation.READ, lookup, token=token, address=address)
 
 
-async def test_wrapping_is_refused_before_anything_is_done() -> None:
-    async with fresh() as server:
-        await server.write("sys/mounts/kv", type="kv")
-        with pytest.raises(InvalidRequestError, match="response wrapping is not served"):
-            await server.call(Operation.UPDATE, "kv/a", {"v": 1}, wrap_ttl_seconds=60)
-        assert await server.read("kv/a") is None
-
-
 async def test_a_path_with_dots_is_refused_where_it_would_leave_its_view() -> None:
     async with fresh() as server:
         await server.write("sys/mounts/kv", type="kv")

@@ -16,6 +16,7 @@ from zvault.engine.backends.system.mounts import Mounts
 from zvault.engine.backends.system.policies import Policies
 from zvault.engine.backends.system.tools import Tools
 from zvault.engine.backends.system.ui import Ui
+from zvault.engine.backends.system.wrapping import WrappingPaths
 from zvault.engine.framework import Route
 from zvault.engine.services import Services
 
@@ -31,7 +32,7 @@ class RouteGroup(Protocol):
 class SystemBackend(BuiltinBackend):
     """The backend of the one system mount."""
 
-    unauthenticated_paths = ("internal/ui/mounts", "internal/ui/mounts/*")
+    unauthenticated_paths = ("internal/ui/mounts", "internal/ui/mounts/*", "wrapping/lookup")
     root_paths = (
         "auth/*",
         "remount",
@@ -68,5 +69,6 @@ class SystemBackend(BuiltinBackend):
             LockedUsers(services),
             Keys(services),
             Tools(services.random_bytes),
+            WrappingPaths(services),
         ]
         super().__init__([route for group in groups for route in group.routes()])
