@@ -29,10 +29,18 @@ class FieldKind(Enum):
     """Nanoseconds; negative allowed."""
     COMMA_LIST = auto()
     """List of str from a list, ``a, b`` or JSON text."""
+    WORDS = auto()
+    """List of str; a lone string is one word, commas and all."""
     COMMA_INTS = auto()
     KV_PAIRS = auto()
     """dict of str to str from a map or a list of ``k=v``."""
     ANY = auto()
+
+
+def invalid_duration(value: Any) -> str:
+    """Go's words for a lifetime that is none. A lifetime is no secret, but the text stays short."""
+    shown = value if isinstance(value, str) and len(value) <= 32 else type(value).__name__
+    return f'time: invalid duration "{shown}"'
 
 
 def coerce(kind: FieldKind, value: Any) -> Any:
@@ -128,6 +136,10 @@ def _comma_list(value: Any) -> list[str]:
     return [item for item in (_string(item).strip() for item in value) if item]
 
 
+def _words(value: Any) -> list[str]:
+    return _comma_list([value] if isinstance(value, str) else value)
+
+
 def _comma_ints(value: Any) -> list[int]:
     return [_int(item) for item in _comma_list(value)]
 
@@ -153,6 +165,7 @@ _COERCERS: dict[FieldKind, Callable[[Any], Any]] = {
     FieldKind.DURATION: _duration,
     FieldKind.SIGNED_DURATION: _signed_duration,
     FieldKind.COMMA_LIST: _comma_list,
+    FieldKind.WORDS: _words,
     FieldKind.COMMA_INTS: _comma_ints,
     FieldKind.KV_PAIRS: _kv_pairs,
     FieldKind.ANY: lambda value: value,

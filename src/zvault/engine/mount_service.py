@@ -253,11 +253,12 @@ class MountService:
         async with self._lock:
             entry = self.entry(table, source)
             if entry is None:
-                raise InvalidRequestError(f'no matching mount at "{source}"')
+                shown = f"auth/{source}" if table == AUTH else source
+                raise InvalidRequestError(f'no matching mount at "{shown}"')
             moved = replace(entry, path=target)
             prefix = prefix_of(entry)
             conflict = self.router.conflict(prefix_of(moved))
-            if conflict is not None and conflict != prefix:
+            if conflict is not None and (conflict != prefix or source == target):
                 raise InvalidRequestError(f'path already in use at "{conflict}"')
             mounted = self.router.get(prefix)
             if mounted is not None:

@@ -14,7 +14,7 @@ class CoreSettings:
 
     default_lease_ttl_ns: int = DEFAULT_TTL_NS
     max_lease_ttl_ns: int = DEFAULT_TTL_NS
-    version: str = "1.16.3"
+    version: str = "1.16.0"
     """The Vault version clients are told: a plain 1.16.x (``docs/server.md``)."""
     storage_type: str = "file"
     family: str = "vault"

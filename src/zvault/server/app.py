@@ -8,6 +8,7 @@ or that cannot be understood leaves no trace in it.
 
 import logging
 from dataclasses import dataclass, field
+from html import escape
 
 from zvault.base.errors import ZvaultError
 from zvault.engine.api import Operation, Request
@@ -17,7 +18,7 @@ from zvault.server.answers import Answer
 from zvault.server.connections import Connections
 from zvault.server.engine_port import EnginePort
 from zvault.server.envelope import NOT_FOUND, answer_for
-from zvault.server.errors import answer_of
+from zvault.server.errors import answer_of, error_answer
 from zvault.server.forwarded import ForwardedForPolicy, decide_client_address
 from zvault.server.protocol import WireRequest
 from zvault.server.request_id import RequestIds
@@ -85,7 +86,7 @@ class App:
                 return await handler(wire, query)
             return await self._logical(wire, path, query)
         except MovedError as moved:
-            return Answer(307, extra=f"Location: {moved.location}\r\n".encode("latin-1"))
+            return _moved(wire.method, moved)
         except ZvaultError as error:
             return _refusal(error)
 
@@ -184,6 +185,17 @@ def _refusal(error: ZvaultError) -> Answer:
     if not isinstance(error, EngineError):
         log.error("%s: %s", error.code, error.message)
     return answer_of(error)
+
+
+def _moved(method: str, moved: MovedError) -> Answer:
+    """Where the path really is. A write is never turned into a read on the way (so 307)."""
+    extra = f"Location: {moved.location}\r\n".encode("latin-1")
+    if method in ("GET", "HEAD"):
+        body = f'<a href="{escape(moved.location)}">Moved Permanently</a>.\n\n'
+        return Answer(301, body.encode("latin-1"), b"text/html; charset=utf-8", extra)
+    if moved.climbs:
+        return error_answer(400, "relative paths not supported")
+    return Answer(307, extra=extra)
 
 
 def _only(wire: WireRequest, *methods: str) -> None:

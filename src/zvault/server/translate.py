@@ -2,14 +2,15 @@
 
 What lives here: target, verb, query and body become path, operation and data, by Vault's rules;
 pure. What never does: tokens judged, answers.
-Invariant: a path is percent-decoded exactly once; nothing unprintable and no ``..`` segment gets
-past here.
-Source: ``vault-api.md`` 1.1, 1.2; texts as OpenBao 2.6.2 answers them.
+Invariant: a path is percent-decoded exactly once; nothing unprintable, no ``..`` segment and no
+empty one gets past here.
+Source: ``vault-api.md`` 1.1, 1.2; texts as a real Vault answered them.
 """
 
+import json
 import re
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from zvault.base.gotime import SECOND_NS, parse_duration
 from zvault.engine.api import Operation
@@ -22,23 +23,28 @@ FORM = b"application/x-www-form-urlencoded"
 PREFIX = "/v1/"
 Query = dict[str, list[str]]
 
+_BAD_JSON = "error parsing JSON"
+_JSON_SPACE = " \t\r\n"
+_SCANNER = json.JSONDecoder()
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False"}
 _WRITES = {"POST": Operation.UPDATE, "PUT": Operation.UPDATE, "PATCH": Operation.PATCH}
 
 
 class MovedError(Exception):
-    """The path has doubled slashes or ``.`` segments; ``location`` is where it belongs."""
+    """The path has empty, ``.`` or ``..`` segments; ``location`` is where it belongs."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, *, climbs: bool) -> None:
         super().__init__("moved")
         self.location = location
+        self.climbs = climbs
+        """There was a ``..``: only a read may be sent elsewhere."""
 
 
 def read_target(target: bytes) -> tuple[str, Query]:
     """The decoded path and the query of a request target.
 
-    Raises InvalidRequestError (400) and MovedError (307).
+    Raises InvalidRequestError (400) and MovedError (301, 307).
     """
     if target[:1] != b"/":
         target = _origin_form(target)
@@ -51,14 +57,26 @@ def read_target(target: bytes) -> tuple[str, Query]:
         _check_escapes(raw_path)
     if not path.isprintable():
         raise InvalidRequestError("the path holds characters that cannot be printed")
-    if "/." in path and ".." in path.split("/"):
-        raise InvalidRequestError("relative paths not supported")
-    if b"//" in raw_path or b"/./" in raw_path:
-        clean = [part for part in raw_path.decode("latin-1").split("/") if part not in ("", ".")]
-        tail = "/" if raw_path.endswith(b"/") else ""
-        query = b"?" + raw_query if raw_query else b""
-        raise MovedError("/" + "/".join(clean) + tail + query.decode("latin-1"))
+    if "//" in path or "/." in path:
+        _check_clean(path, raw_query)
     return path, read_query(raw_query) if raw_query else {}
+
+
+def _check_clean(path: str, raw_query: bytes) -> None:
+    """Raises MovedError where Go's multiplexer sends a client to the tidied path."""
+    clean: list[str] = []
+    parts = path.split("/")
+    for part in parts:
+        if part == "..":
+            clean = clean[:-1]
+        elif part not in ("", "."):
+            clean.append(part)
+    tail = "/" if parts[-1] == "" and clean else ""
+    wanted = "/" + "/".join(clean) + tail
+    if wanted != path:
+        query = b"?" + raw_query if raw_query else b""
+        location = quote(wanted, safe="$&+,/:;=@~") + query.decode("latin-1")
+        raise MovedError(location, climbs=".." in parts)
 
 
 def _origin_form(target: bytes) -> bytes:
@@ -129,6 +147,8 @@ def query_data(query: Query) -> dict[str, Any]:
 def body_data(method: str, content_type: bytes, body: bytes) -> dict[str, Any]:
     """The data of a request with a body. Raises InvalidRequestError, CodedError (415)."""
     media_type = content_type.partition(b";")[0].strip()
+    if method == "PATCH" and not media_type:
+        raise InvalidRequestError("mime: no media type")
     if method == "PATCH" and media_type != MERGE_PATCH:
         raise CodedError(
             415,
@@ -144,18 +164,29 @@ def body_data(method: str, content_type: bytes, body: bytes) -> dict[str, Any]:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """A JSON object, or null, which means no data. Raises InvalidRequestError."""
+    """A JSON object, or null, which means no data; what follows it is not looked at, as in Vault.
+
+    Raises InvalidRequestError.
+    """
     try:
         data = gojson.loads(body)
     except (RecordError, ValueError, RecursionError):
-        raise InvalidRequestError("failed to parse JSON input: error parsing JSON") from None
+        data = _first_value(body)
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise InvalidRequestError(
-            "failed to parse JSON input: error parsing JSON: an object is expected"
-        )
+        raise InvalidRequestError(_BAD_JSON)
     return data
+
+
+def _first_value(body: bytes) -> Any:
+    """The JSON value that a body begins with. Raises InvalidRequestError."""
+    try:
+        text = body.decode("utf-8", "replace").lstrip(_JSON_SPACE)
+        _, end = _SCANNER.raw_decode(text)
+        return gojson.loads(text[:end])
+    except (RecordError, ValueError, RecursionError):
+        raise InvalidRequestError(_BAD_JSON) from None
 
 
 def read_wrap_ttl(text: str) -> int:

@@ -167,10 +167,22 @@ async def test_a_raw_endpoint_knows_its_verbs(method: str, path: str) -> None:
     assert ask(MemoryConnection(), method, f"/v1/sys/{path}") == (405, {"errors": []})
 
 
-async def test_doubled_slashes_are_redirected_and_not_served() -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "status", "body"),
+    [
+        ("GET", "/v1//kv/a", 301, b'<a href="/v1/kv/a">Moved Permanently</a>.\n\n'),
+        ("GET", "/v1/kv/../kv/a", 301, b'<a href="/v1/kv/a">Moved Permanently</a>.\n\n'),
+        ("PUT", "/v1//kv/a", 307, b""),
+        ("PUT", "/v1/x/../kv/a", 400, {"errors": ["relative paths not supported"]}),
+        ("LIST", "/v1/x/../kv/a", 400, {"errors": ["relative paths not supported"]}),
+    ],
+)
+async def test_an_untidy_path_is_not_served_and_a_write_never_becomes_a_read(
+    method: str, path: str, status: int, body: object
+) -> None:
     connection = MemoryConnection()
-    assert ask(connection, "GET", "/v1//kv/a")[0] == 307
-    assert b"Location: /v1/kv/a\r\n" in connection.sent
+    assert ask(connection, method, path) == (status, body)
+    assert (b"Location: /v1/kv/a\r\n" in connection.sent) == (status < 400)
     assert connection.core.seen == []
 
 

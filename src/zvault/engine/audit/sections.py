@@ -16,6 +16,7 @@ from zvault.engine.api import Auth, Request, WrapInfo
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.hashing import Hasher
 from zvault.engine.audit.options import FileOptions
+from zvault.engine.plugins import running_version
 from zvault.engine.userdata import UserData
 from zvault.records.mounts import AUTH, MountEntry
 from zvault.records.tokens import BATCH, TokenEntry
@@ -50,8 +51,7 @@ def mount_point(mount: MountEntry) -> str:
 
 def mount_part(mount: MountEntry, builtin_version: str) -> MountPart:
     """The fragments of one mount."""
-    stored = mount.extra.get("running_plugin_version")
-    version = stored if isinstance(stored, str) and stored else builtin_version
+    version = running_version(mount, builtin_version)
     kind = "auth" if mount.table == AUTH else "secret"
     before = {"mount_point": mount_point(mount), "mount_type": mount.type}
     after = {"mount_running_version": version, "mount_class": kind}

@@ -183,7 +183,7 @@ def _blocks(role: RoleEntry, data: FieldData) -> tuple[tuple[str, ...], tuple[st
         if not is_subset(inner, outer):
             raise _internal(
                 "failed to verify subset relationship between CIDR blocks on the role "
-                f"{_quoted(outer)} and CIDR blocks on the secret ID {_quoted(inner)}"
+                f"{_quoted(outer)} and CIDR blocks on the secret ID {_quoted(inner)}: %!w(<nil>)"
             )
     return blocks, token_bound
 

@@ -123,7 +123,7 @@ class Kv2:
         operations = self._handlers.get(section)
         listing = request.operation is Operation.LIST
         if operations is None or (not listing and (not path or path.endswith("/"))):
-            return invalid_path(request.operation)
+            return invalid_path(request.operation, request.relative_path)
         handler = operations.get(request.operation)
         if handler is None:
             raise UnsupportedOperationError("1 error occurred:\n\t* unsupported operation\n\n")

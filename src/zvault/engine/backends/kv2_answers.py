@@ -102,8 +102,14 @@ def metadata_data(meta: KeyMetadata) -> dict[str, Any]:
     }
 
 
-def invalid_path(operation: Operation) -> Response:
+_SECTIONS = ("data", "metadata", "delete", "undelete", "destroy")
+
+
+def invalid_path(operation: Operation, path: str = "") -> Response:
     """404 with the hint that a version 1 path was used on a version 2 mount."""
+    if path in _SECTIONS:
+        text = "Non-listing operations on the root of a K/V v2 mount are not supported."
+        return Response(status=404, warnings=[text])
     verb = _VERBS.get(operation, "put")
     return Response(
         status=404,

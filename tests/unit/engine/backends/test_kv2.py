@@ -428,6 +428,16 @@ async def test_what_never_existed_can_be_deleted(world: World) -> None:
     assert await world.call("delete", "metadata/no") is None
 
 
+async def test_the_root_of_a_section_is_only_for_listing(world: World) -> None:
+    for path in ("data", "metadata", "delete", "undelete", "destroy"):
+        answer = await world.call("read", path, {})
+        assert answer is not None
+        assert answer.status == 404
+        assert answer.warnings == [
+            "Non-listing operations on the root of a K/V v2 mount are not supported."
+        ]
+
+
 @pytest.mark.parametrize(
     ("operation", "path", "verb"),
     [
@@ -436,7 +446,6 @@ async def test_what_never_existed_can_be_deleted(world: World) -> None:
         ("update", "foo", "put"),
         ("delete", "foo", "delete"),
         ("patch", "foo", "patch"),
-        ("read", "data", "get"),
         ("read", "data/", "get"),
         ("read", "data/dir/", "get"),
         ("read", "", "get"),

@@ -40,7 +40,7 @@ async def test_base64_is_decoded_and_names_become_lower_case() -> None:
         encoded = base64.b64encode(TEXT.encode()).decode()
         response = await server.write("sys/policies/acl/App", policy=encoded)
         assert response is not None
-        assert "lower case" in response.warnings[0]
+        assert "was converted to" in response.warnings[0]
         found = await server.read("sys/policies/acl/app")
         assert found is not None
         assert found["policy"] == TEXT

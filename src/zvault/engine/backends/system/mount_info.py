@@ -11,7 +11,8 @@ from typing import Any
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.backends.system.locked_users import lockout_shown
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind, coerce
+from zvault.engine.fields import FieldKind, coerce, invalid_duration
+from zvault.engine.plugins import running_version
 from zvault.records.mounts import AUTH, MountConfig, MountEntry
 
 TOKEN_TYPES = {"default-service": 3, "default-batch": 4, "service": 1, "batch": 2}
@@ -19,11 +20,6 @@ _TOKEN_TYPE_NAMES = {0: "default-service", **{number: name for name, number in T
 _BUILTIN = frozenset({"system", "identity", "cubbyhole", "token"})
 _HEADER_LISTS = ("passthrough_request_headers", "allowed_response_headers")
 _AUDIT_LISTS = ("audit_non_hmac_request_keys", "audit_non_hmac_response_keys")
-
-
-def builtin_version(version: str, family: str) -> str:
-    """The version of a plugin that is part of the server."""
-    return f"v{version}+builtin.{'vault' if family == 'vault' else 'bao'}"
 
 
 def mount_info(entry: MountEntry, version: str) -> dict[str, Any]:
@@ -36,7 +32,7 @@ def mount_info(entry: MountEntry, version: str) -> dict[str, Any]:
         "local": entry.local,
         "options": None if entry.type in _BUILTIN else dict(entry.options or {}),
         "plugin_version": str(entry.extra.get("plugin_version", "")),
-        "running_plugin_version": str(entry.extra.get("running_plugin_version") or version),
+        "running_plugin_version": running_version(entry, version),
         "running_sha256": str(entry.extra.get("running_sha256", "")),
         "seal_wrap": entry.seal_wrap,
         "type": entry.type,
@@ -104,7 +100,7 @@ def changed_config(
     if given.get("listing_visibility") is not None:
         visibility = given["listing_visibility"]
         if visibility not in ("", "hidden", "unauth"):
-            raise InvalidRequestError(f"invalid listing visibility {visibility!r}")
+            raise InvalidRequestError(f"invalid listing_visibility {visibility}")
         changes["listing_visibility"] = visibility
     if given.get("force_no_cache") is not None:
         changes["force_no_cache"] = bool(given["force_no_cache"])
@@ -130,10 +126,15 @@ def _check_ttls(config: MountConfig, system_max_ns: int) -> None:
 
 
 def _ttl(name: str, value: Any) -> int:
+    """A negative one is refused: it would live as an ordinary number in a store handed over."""
+    if value in ("system", ""):
+        return 0
     try:
-        result: int = 0 if value == "system" else coerce(FieldKind.DURATION, value)
+        result: int = coerce(FieldKind.SIGNED_DURATION, value)
     except ValueError:
-        raise InvalidRequestError(f"unable to parse {name}: it is no duration") from None
+        raise InvalidRequestError(invalid_duration(value)) from None
+    if result < 0:
+        raise InvalidRequestError(f"{name} cannot be negative")
     return result
 
 
@@ -149,5 +150,5 @@ def _token_type(value: Any, table: str) -> int:
     if table != AUTH:
         raise InvalidRequestError("'token_type' can only be modified on auth mounts")
     if value not in TOKEN_TYPES:
-        raise InvalidRequestError(f"invalid value for 'token_type': {value!r}")
+        raise InvalidRequestError("invalid value for 'token_type'")
     return TOKEN_TYPES[value]

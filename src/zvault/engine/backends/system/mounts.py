@@ -14,7 +14,6 @@ from zvault.engine.backends.registry import KNOWN_AUTH_TYPES, KNOWN_SECRET_TYPES
 from zvault.engine.backends.system.locked_users import with_lockout
 from zvault.engine.backends.system.mount_info import (
     TOKEN_TYPES,
-    builtin_version,
     changed_config,
     mount_info,
     tuning,
@@ -22,10 +21,16 @@ from zvault.engine.backends.system.mount_info import (
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData, Route
+from zvault.engine.plugins import builtin_version
 from zvault.engine.services import Services
 from zvault.records.mounts import AUTH, MOUNTS, MountConfig, MountEntry
 
 _PROTECTED_PREFIXES = ("audit/", "auth/", "sys/", "cubbyhole/", "identity/")
+_PROTECTED_TARGETS = ("audit/", "sys/", "cubbyhole/", "identity/")
+_QUEUED = (
+    "Mount move has been queued. Progress will be reported in Vault's server log, tagged with the "
+    "returned migration_id"
+)
 _PROTECTED_MOUNTS = ("sys/", "cubbyhole/", "identity/")
 _ALIASES = {"kv-v1": "1", "kv-v2": "2"}
 _CREATE_FIELDS = {
@@ -222,17 +227,7 @@ class Mounts:
         )
 
     async def _remount(self, request: Request, data: FieldData) -> Response:
-        source, target = _with_slash(data["from"]), _with_slash(data["to"])
-        _check_path(target)
-        table = MOUNTS
-        if source.startswith("auth/") and target.startswith("auth/"):
-            table = AUTH
-            source, target = source.removeprefix("auth/"), target.removeprefix("auth/")
-        shown = f"auth/{source}" if table == AUTH else source
-        if (table == MOUNTS and source.startswith(_PROTECTED_PREFIXES)) or shown == "auth/token/":
-            raise InvalidRequestError(f'cannot remount "{shown}"')
-        if table == MOUNTS and target.startswith(_PROTECTED_PREFIXES):
-            raise InvalidRequestError(f'cannot remount to "{target}"')
+        table, source, target = _checked_move(data["from"], data["to"])
         await self._mounts.move(table, source, target)
         number = new_uuid(self._services.random_bytes)
         self._moves[number] = {
@@ -240,13 +235,34 @@ class Mounts:
             "target_mount": data["to"],
             "status": "success",
         }
-        return Response(data={"migration_id": number})
+        # It has been done; the words are those of a server that does it later.
+        return Response(data={"migration_id": number}, warnings=[_QUEUED])
 
     async def _remount_status(self, request: Request, data: FieldData) -> Response | None:
         info = self._moves.get(data["id"])
         if info is None:
             return None
         return Response(data={"migration_id": data["id"], "migration_info": info})
+
+
+def _checked_move(source: str, target: str) -> tuple[str, str, str]:
+    """Table, old and new path in it. Raises InvalidRequestError for what cannot be moved."""
+    if not source or not target:
+        raise InvalidRequestError("both 'from' and 'to' path must be specified as a string")
+    source, target = _with_slash(source), _with_slash(target)
+    _check_path(target)
+    in_auth, to_auth = source.startswith("auth/"), target.startswith("auth/")
+    if source == "auth/token/" or (not in_auth and source.startswith(_PROTECTED_PREFIXES)):
+        raise InvalidRequestError(f'cannot remount "{source}"')
+    if in_auth and not to_auth:
+        raise InvalidRequestError(f'cannot remount auth mount to non-auth mount "{target}"')
+    if to_auth and not in_auth:
+        raise InvalidRequestError(f'cannot remount non-auth mount to auth mount "{target}"')
+    if target.startswith((*_PROTECTED_TARGETS, "auth/token/")) or target == "auth/":
+        raise InvalidRequestError(f'cannot remount to destination "{target}"')
+    if in_auth:
+        return AUTH, source.removeprefix("auth/"), target.removeprefix("auth/")
+    return MOUNTS, source, target
 
 
 def _with_options(entry: MountEntry, options: Mapping[str, str]) -> MountEntry:

@@ -60,7 +60,7 @@ class Policies:
         if not text:
             raise InvalidRequestError("'policy' parameter not supplied or empty")
         if name != name.lower():
-            warnings.append(f"policy name was converted to lower case: {name.lower()}")
+            warnings.append(f"policy name was converted to {name.lower()}")
         await self._policies.put(name, _decoded(text))
         return Response(warnings=warnings) if warnings else None
 

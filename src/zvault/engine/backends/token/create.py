@@ -10,7 +10,7 @@ from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, Operation, Request, Response
 from zvault.engine.backends.token.roles import NAME, TokenRoles
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
-from zvault.engine.fields import FieldKind, coerce
+from zvault.engine.fields import FieldKind, coerce, invalid_duration
 from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.policy import builtin
 from zvault.engine.policy.acl import glob_matches
@@ -30,7 +30,7 @@ _WEAK_ID = (
 _FIELDS = {
     "id": Field(FieldKind.STRING, ""),
     "role_name": Field(FieldKind.STRING, ""),
-    "policies": Field(FieldKind.COMMA_LIST, []),
+    "policies": Field(FieldKind.WORDS, []),
     "meta": Field(FieldKind.KV_PAIRS, {}),
     "metadata": Field(FieldKind.KV_PAIRS, {}),
     "no_parent": Field(FieldKind.BOOL, False),
@@ -205,7 +205,7 @@ def _duration(name: str, value: Any) -> int:
     try:
         result: int = coerce(FieldKind.SIGNED_DURATION, value)
     except ValueError:
-        raise InvalidRequestError(f"{name} is not a duration") from None
+        raise InvalidRequestError(invalid_duration(value)) from None
     if result < 0:
         raise InvalidRequestError(f"{name} must be positive")
     return result

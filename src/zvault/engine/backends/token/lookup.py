@@ -97,7 +97,7 @@ class TokenLookup:
             "explicit_max_ttl": entry.explicit_max_ttl_ns // SECOND_NS,
             "id": shown_id,
             "meta": dict(entry.meta) or None,
-            "num_uses": max(0, entry.num_uses),
+            "num_uses": entry.num_uses,
             "orphan": not entry.parent,
             "path": entry.path,
             "policies": list(entry.policies),
