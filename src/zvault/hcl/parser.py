@@ -46,6 +46,12 @@ class _Parser:
         found = self._current
         return HclError(f"expected {expected}, found {found.token.value}", found.line, found.column)
 
+    def _unclosed(self) -> HclError:
+        """In the words of real Vault's parser, which counts the end as one column further."""
+        place = self._current
+        text = "object expected closing RBRACE got: EOF"
+        return HclError(text, place.line, place.column + 1)
+
     def _enter(self) -> None:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
@@ -56,6 +62,8 @@ class _Parser:
         self._enter()
         items = []
         while not self._at(closing):
+            if self._at(Token.END):
+                raise self._unclosed()
             items.append(self._item())
             if self._at(Token.COMMA):
                 self._take()

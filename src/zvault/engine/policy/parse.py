@@ -62,7 +62,9 @@ def _check_keys(item: Object, known: Iterable[str], where: str = "") -> None:
     unknown = [key for key in item.keys() if key not in known]  # noqa: SIM118 - not a dict
     if not unknown:
         return
-    lines = {key: item.find(key)[0].line for key in unknown}
+    # Real Vault names the line of the "=", and line 0 for a block without one.
+    found = {key: item.find(key)[0] for key in unknown}
+    lines = {key: 0 if isinstance(at.value, Object) else at.line for key, at in found.items()}
     listed = "".join(f'\t* {where}invalid key "{key}" on line {lines[key]}\n' for key in unknown)
     count = f"{len(unknown)} error{'s' if len(unknown) > 1 else ''} occurred"
     raise PolicySyntaxError(f"{count}:\n{listed}\n")

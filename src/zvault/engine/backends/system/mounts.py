@@ -258,7 +258,9 @@ def _checked_move(source: str, target: str) -> tuple[str, str, str]:
         raise InvalidRequestError(f'cannot remount auth mount to non-auth mount "{target}"')
     if to_auth and not in_auth:
         raise InvalidRequestError(f'cannot remount non-auth mount to auth mount "{target}"')
-    if target.startswith((*_PROTECTED_TARGETS, "auth/token/")) or target == "auth/":
+    if target.startswith(_PROTECTED_TARGETS):
+        raise InvalidRequestError(f"cannot remount to destination {target}")
+    if target.startswith("auth/token/") or target == "auth/":
         raise InvalidRequestError(f'cannot remount to destination "{target}"')
     if in_auth:
         return AUTH, source.removeprefix("auth/"), target.removeprefix("auth/")
