@@ -252,13 +252,11 @@ def _checked_move(source: str, target: str) -> tuple[str, str, str]:
     source, target = _with_slash(source), _with_slash(target)
     _check_path(target)
     in_auth, to_auth = source.startswith("auth/"), target.startswith("auth/")
-    if source == "auth/token/" or (not in_auth and source.startswith(_PROTECTED_PREFIXES)):
-        raise InvalidRequestError(f'cannot remount "{source}"')
     if in_auth and not to_auth:
         raise InvalidRequestError(f'cannot remount auth mount to non-auth mount "{target}"')
-    if to_auth and not in_auth:
-        raise InvalidRequestError(f'cannot remount non-auth mount to auth mount "{target}"')
-    if target.startswith(_PROTECTED_TARGETS):
+    if source == "auth/token/" or (not in_auth and source.startswith(_PROTECTED_PREFIXES)):
+        raise InvalidRequestError(f'cannot remount "{source}"')
+    if target.startswith(_PROTECTED_TARGETS) or (to_auth and not in_auth):
         raise InvalidRequestError(f"cannot remount to destination {target}")
     if target.startswith("auth/token/") or target == "auth/":
         raise InvalidRequestError(f'cannot remount to destination "{target}"')
