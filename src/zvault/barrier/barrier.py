@@ -9,12 +9,24 @@ term is used only after the keyring that holds it is durable.
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from zvault.barrier.errors import UnreadableEntryError
-from zvault.barrier.keyring import KEYRING_RECORD_TERM, Keyring
-from zvault.barrier.paths import CANARY, KEYRING, MASTER, OPENBAO, RESERVED_KEYS, root_key_path
+from zvault.barrier.keyring import KEYRING_RECORD_TERM, Keyring, RotationConfig
+from zvault.barrier.paths import (
+    CANARY,
+    KEYRING,
+    MASTER,
+    OPENBAO,
+    RESERVED_KEYS,
+    SEAL_CONFIG,
+    SHAMIR_KEK,
+    STORED_KEYS,
+    root_key_path,
+)
 from zvault.barrier.record import open_record, seal_record
-from zvault.barrier.seal import unwrap_value
+from zvault.barrier.rekey import replace_seal_entries, settle
+from zvault.barrier.seal import SealConfig, seal_stored_keys, unwrap_value
 from zvault.base.clock import Clock
 from zvault.base.secret import Secret
 from zvault.crypto.aead import NONCE_BYTES, Aead, new_aead
@@ -42,6 +54,7 @@ class Barrier:
         self._aeads: dict[int, Aead] = {}
         self._unpersisted_encryptions = 0
         self._keyring_lock = asyncio.Lock()
+        self._unsettled: Keyring | None = None
         self._use(keyring)
 
     @property
@@ -105,6 +118,7 @@ class Barrier:
     async def rotate(self) -> int:
         """Add a data key and make it the active one; returns its term. Raises StorageError."""
         async with self._keyring_lock:
+            await self._settle()
             value = Secret(self._random_bytes(_DATA_KEY_BYTES))
             keyring = self._keyring.rotated(value, self._clock.now_ns())
             await self._persist(keyring)
@@ -119,9 +133,48 @@ class Barrier:
             count = self._unpersisted_encryptions
             if not count:
                 return
+            await self._settle()
             keyring = self._keyring.counted(count)
             await self._persist(keyring)
             self._unpersisted_encryptions -= count
+
+    async def rekey(self, root_key: Secret, seal: SealConfig, unseal_key: Secret) -> None:
+        """Put the keyring under ``root_key``, which from now on ``unseal_key`` opens.
+
+        Killed or failed at any point, the old key or the new one opens the store, never none.
+        Raises StorageError: then the old one does.
+        """
+        async with self._keyring_lock:
+            await self._settle()
+            keyring = replace(self._keyring, root_key=root_key)
+            stored = seal_stored_keys(unseal_key, root_key, self._random_bytes(NONCE_BYTES))
+            operations: list[Operation] = [
+                Put(STORED_KEYS, stored),
+                *keyring_operations(keyring, self.family, random_bytes=self._random_bytes),
+                Put(SHAMIR_KEK, self.encrypt(SHAMIR_KEK, unseal_key.reveal())),
+                Put(SEAL_CONFIG, seal.encode()),
+                Put(CANARY, self.encrypt(CANARY, seal.nonce.encode())),
+            ]
+            self._unsettled = keyring
+            await replace_seal_entries(self.storage, operations)
+            self._unsettled = None
+            self._use(keyring)
+
+    async def configure_rotation(self, rotation: RotationConfig) -> None:
+        """Store when the data key is rotated without being asked. Raises StorageError."""
+        async with self._keyring_lock:
+            await self._settle()
+            await self._persist(replace(self._keyring, rotation=rotation))
+
+    async def _settle(self) -> None:
+        """After a rekey whose outcome storage did not tell: find out before the next keyring."""
+        if self._unsettled is None:
+            return
+        await settle(self.storage)
+        record = await self.storage.get(KEYRING)
+        if record is not None and _is_under(self._unsettled.root_key, record):
+            self._use(self._unsettled)
+        self._unsettled = None
 
     async def _persist(self, keyring: Keyring) -> None:
         """Two writes: what is under the newest key must not outlive a keyring that lacks it."""
@@ -131,6 +184,15 @@ class Barrier:
         await self.storage.apply([keyring_put])
         self._use(keyring)
         await self.storage.apply(root_key_writes)
+
+
+def _is_under(root_key: Secret, record: bytes) -> bool:
+    """Whether the keyring record opens with this root key."""
+    try:
+        open_record({KEYRING_RECORD_TERM: new_aead(root_key.reveal())}, KEYRING, record)
+    except UnreadableEntryError:
+        return False
+    return True
 
 
 def keyring_operations(

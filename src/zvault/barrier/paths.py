@@ -14,6 +14,10 @@ STORED_KEYS = "core/hsm/barrier-unseal-keys"
 SHAMIR_KEK = "core/shamir-kek"
 CANARY = "core/canary-keyring"
 OLD_BARRIER_INIT = "barrier/init"
+REKEY_UNDO = "core/zvault-rekey"
+"""The seal entries from before a rekey that has not ended (``rekey.py``); no server's entry."""
+UNSEAL_KEYS_BACKUP = "core/unseal-keys-backup"
+"""Shares encrypted with PGP keys, which a rekey of Vault has left."""
 
 VAULT = "vault"
 OPENBAO = "openbao"
@@ -26,12 +30,13 @@ PLAINTEXT_KEYS = frozenset(
         "core/recovery-key",
         "core/hsm/iv",
         "core/seal-gen-info",
-        "core/unseal-keys-backup",
+        UNSEAL_KEYS_BACKUP,
         "core/recovery-keys-backup",
         "core/migration",
         "sys/uiconfig_plaintext",
         "core/lock",
         "core/initialize-lock",
+        REKEY_UNDO,
     }
 )
 """Entries outside the barrier. ``core/keyring`` is a record, but under the root key."""

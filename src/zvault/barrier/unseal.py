@@ -31,6 +31,7 @@ from zvault.barrier.paths import (
     STORED_KEYS,
 )
 from zvault.barrier.record import OVERHEAD, open_record, record_term
+from zvault.barrier.rekey import entry_before_rekey
 from zvault.barrier.seal import (
     SealConfig,
     decode_seal_config,
@@ -53,6 +54,7 @@ __all__ = [
     "open_root_key",
     "read_seal_config",
     "require_initialized",
+    "split_unseal_key",
     "unseal_with_key",
 ]
 
@@ -88,7 +90,7 @@ async def read_seal_config(storage: Storage) -> SealConfig:
 
     Raises NotInitializedError, SealConfigError, UnsupportedSealError, StorageError.
     """
-    data = await storage.get(SEAL_CONFIG)
+    data = await entry_before_rekey(storage, SEAL_CONFIG)
     if data is not None:
         return decode_seal_config(unwrap_value(SEAL_CONFIG, data))
     await require_initialized(storage)
@@ -114,7 +116,7 @@ async def open_root_key(storage: Storage, unseal_key: Secret) -> Secret:
     In stores from before Vault 1.3 (no stored key) the combined shares are the root key itself.
     Raises WrongUnsealKeyError, UnreadableEntryError, MissingEntryError, UnsupportedSealError.
     """
-    stored = await storage.get(STORED_KEYS)
+    stored = await entry_before_rekey(storage, STORED_KEYS)
     if stored is not None:
         return open_stored_keys(unwrap_value(STORED_KEYS, stored), unseal_key)
     config = await read_seal_config(storage)
@@ -152,7 +154,7 @@ async def open_keyring(storage: Storage, root_key: Secret, *, is_root_key_proven
     open is damaged; otherwise the key may just be wrong. Raises MissingEntryError,
     UnreadableEntryError, WrongUnsealKeyError, UnsupportedSealError.
     """
-    record = await storage.get(KEYRING)
+    record = await entry_before_rekey(storage, KEYRING)
     if record is None:
         if await storage.get(OLD_BARRIER_INIT) is not None:
             raise UnsupportedSealError(
@@ -180,6 +182,16 @@ async def open_keyring(storage: Storage, root_key: Secret, *, is_root_key_proven
     return keyring
 
 
+def split_unseal_key(
+    unseal_key: Secret, config: SealConfig, random_bytes: Callable[[int], bytes]
+) -> list[Secret]:
+    """The shares; with one share there is nothing to split and it is the key itself."""
+    shares, threshold = config.secret_shares, config.secret_threshold
+    if shares == 1:
+        return [unseal_key]
+    return [Secret(part) for part in split(unseal_key.reveal(), shares, threshold, random_bytes)]
+
+
 async def initialize_store(
     storage: Storage,
     shares: int,
@@ -203,11 +215,7 @@ async def initialize_store(
         config.extra["name"] = ""
     config = decode_seal_config(config.encode())
     unseal_key = Secret(random_bytes(KEY_BYTES))
-    parts = (
-        [unseal_key]
-        if shares == 1
-        else [Secret(part) for part in split(unseal_key.reveal(), shares, threshold, random_bytes)]
-    )
+    parts = split_unseal_key(unseal_key, config, random_bytes)
     data_key = DataKey(1, Secret(random_bytes(KEY_BYTES)), clock.now_ns())
     keyring = Keyring(Secret(random_bytes(KEY_BYTES)), (data_key,))
     barrier = Barrier(storage, keyring, family, clock=clock, random_bytes=random_bytes)

@@ -18,6 +18,7 @@ from zvault.barrier.errors import (
     TooFewSharesError,
     WrongUnsealKeyError,
 )
+from zvault.barrier.rekey import settle
 from zvault.barrier.seal import SealConfig
 from zvault.barrier.unseal import (
     combine_shares,
@@ -36,8 +37,9 @@ from zvault.engine.api import Operation, Request, Response
 from zvault.engine.errors import EngineSealedError, InternalEngineError, InvalidRequestError
 from zvault.engine.initialize import initial_entries
 from zvault.engine.metrics import Metrics
+from zvault.engine.quorum import WRONG_KEY
 from zvault.engine.settings import CoreSettings
-from zvault.engine.shares import ShareCollection
+from zvault.engine.shares import ShareCollection, share_problem
 from zvault.engine.status import HealthStatus, InitOutcome, SealStatus
 from zvault.engine.telemetry import set_mount_gauges, set_process_gauges
 from zvault.engine.timed_storage import TimedStorage
@@ -47,11 +49,6 @@ from zvault.storage.api import Storage
 from zvault.storage.keys import MIGRATION_KEY
 
 SEAL_PATH = "sys/seal"
-_WRONG_KEY = (
-    "unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: error "
-    "decrypting seal wrapped value\nerror decrypting using seal shamir: cipher: message "
-    "authentication failed"
-)
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +88,7 @@ class Core:
     async def start(self) -> None:
         """Look at the store before serving. Raises StoreIsMigratingError, StorageError."""
         await self._refuse_migration()
+        await self._settle_rekey()
         self.metrics.on_scrape(self._gauges)
 
     async def _refuse_migration(self) -> None:
@@ -100,8 +98,14 @@ class Core:
                 hint="finish or undo the migration with `zvault resume` or `zvault rollback`",
             )
 
+    async def _settle_rekey(self) -> None:
+        if await settle(self.storage):
+            _log.warning("a rekey did not end: it was put back, the shares from before it count")
+
     async def _seal_config(self) -> SealConfig | None:
         """The seal configuration; None while there is no initialised store."""
+        if self._unsealed is not None:
+            return self._unsealed.rekey.config
         if self._config is None:
             try:
                 config = await read_seal_config(self.storage)
@@ -113,7 +117,9 @@ class Core:
 
     async def initialize(self, shares: int, threshold: int) -> InitOutcome:
         """Make a store; it is sealed afterwards. Raises InvalidRequestError, StorageError."""
-        _check_shares(shares, threshold)
+        problem = share_problem(shares, threshold)
+        if problem:
+            raise InvalidRequestError(f"invalid seal configuration: {problem}")
         async with self._lock:
             await self._refuse_migration()
             settings = self.settings
@@ -156,6 +162,7 @@ class Core:
     async def _unseal(self, collected: list[Secret], config: SealConfig) -> None:
         started = self._clock.monotonic()
         await self._refuse_migration()
+        await self._settle_rekey()
         try:
             key = combine_shares(collected, config)
             timed = TimedStorage(self.storage, self._clock, self.metrics)
@@ -165,12 +172,13 @@ class Core:
         except (ShareError, TooFewSharesError) as error:
             raise InvalidRequestError(f"failed to compute combined key: {error.message}") from None
         except WrongUnsealKeyError:
-            raise InvalidRequestError(_WRONG_KEY) from None
+            raise InvalidRequestError(f"unable to retrieve stored keys: {WRONG_KEY}") from None
         except ZvaultError as error:
             raise InternalEngineError(f"unseal failed: {error.message}") from error
         self._unsealed = await open_unsealed(
             barrier,
             self.settings,
+            config,
             clock=self._clock,
             random_bytes=self._random_bytes,
             metrics=self.metrics,
@@ -242,6 +250,7 @@ class Core:
         """Let nobody in, wait for the requests that have begun, forget the keys."""
         async with self._lock:
             unsealed, self._unsealed = self._unsealed, None
+            self._config = None  # a rekey may have changed it
             self._shares.reset()
             if unsealed is not None:
                 started = self._clock.monotonic()
@@ -271,19 +280,3 @@ class Core:
             metrics.gauge(in_flight, unsealed.inside, metrics.cluster_label())
             mounts = unsealed.mounts
             set_mount_gauges(metrics, (*mounts.entries(MOUNTS), *mounts.entries(AUTH)))
-
-
-def _check_shares(shares: int, threshold: int) -> None:
-    problem = ""
-    if shares < 1:
-        problem = "shares must be at least one"
-    elif threshold < 1:
-        problem = "threshold must be at least one"
-    elif threshold > shares:
-        problem = "threshold cannot be larger than shares"
-    elif shares > 255:
-        problem = "shares must be less than 256"
-    elif threshold == 1 and shares > 1:
-        problem = "threshold must be greater than one for multiple shares"
-    if problem:
-        raise InvalidRequestError(f"invalid seal configuration: {problem}")

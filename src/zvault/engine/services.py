@@ -16,6 +16,8 @@ from zvault.engine.leases import LeaseBook
 from zvault.engine.metrics import Metrics
 from zvault.engine.mount_service import MountService
 from zvault.engine.policies import PolicyStore
+from zvault.engine.rekey import Rekey
+from zvault.engine.root_generation import RootGeneration
 from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
 from zvault.engine.token_revocation import TokenRevocation
@@ -48,3 +50,6 @@ class Services:
     """Add a data key; returns its term."""
     rotation: Callable[[], RotationConfig]
     """When the key is rotated without being asked."""
+    configure_rotation: Callable[[RotationConfig], Awaitable[None]]
+    rekey: Rekey
+    root_generation: RootGeneration

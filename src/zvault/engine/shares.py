@@ -1,16 +1,59 @@
-"""Unseal shares as they come in, one by one.
+"""Shares as they come in, one by one.
 
-What lives here: the pure part of unsealing by hand: what one more share means. What never does:
-storage, keys opened. Source: ``docs/api/sys.md``.
+What lives here: a share's text and length, and the pure part of unsealing by hand: what one more
+share means. What never does: storage, keys opened. Source: ``docs/api/sys.md``.
 Invariant: a share given twice counts once; reaching the threshold empties the collection,
 whatever comes of the shares.
 """
 
+import base64
+
+from zvault.barrier.seal import MAX_SHARES
 from zvault.base.secret import Secret
 from zvault.engine.errors import InvalidRequestError
 
 MIN_SHARE_BYTES = 16
 MAX_SHARE_BYTES = 33
+
+
+def read_share(text: str) -> bytes:
+    """A share in hex or, when that gives no share's length, in base64. Raises InvalidRequestError.
+
+    The error does not repeat the text: it may be a share with a slip in it.
+    """
+    try:
+        share = bytes.fromhex(text)
+    except ValueError:
+        share = b""
+    if MIN_SHARE_BYTES <= len(share) <= MAX_SHARE_BYTES:
+        return share
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise InvalidRequestError("'key' must be a valid hex or base64 string") from None
+
+
+def check_share_length(share: bytes) -> None:
+    """Raise InvalidRequestError for a share of an impossible length."""
+    if len(share) < MIN_SHARE_BYTES:
+        raise InvalidRequestError(f"key is shorter than minimum {MIN_SHARE_BYTES} bytes")
+    if len(share) > MAX_SHARE_BYTES:
+        raise InvalidRequestError(f"key is longer than maximum {MAX_SHARE_BYTES} bytes")
+
+
+def share_problem(shares: int, threshold: int) -> str:
+    """What is impossible about so many shares, in Vault's words; "" when nothing is."""
+    if shares < 1:
+        return "shares must be at least one"
+    if threshold < 1:
+        return "threshold must be at least one"
+    if threshold > shares:
+        return "threshold cannot be larger than shares"
+    if shares > MAX_SHARES:
+        return "shares must be less than 256"
+    if threshold == 1 and shares > 1:
+        return "threshold must be greater than one for multiple shares"
+    return ""
 
 
 class ShareCollection:
@@ -40,14 +83,10 @@ class ShareCollection:
 
         Raises InvalidRequestError for a share of an impossible length.
         """
-        if len(share) < MIN_SHARE_BYTES:
-            raise InvalidRequestError(
-                f"invalid key: key is shorter than minimum {MIN_SHARE_BYTES} bytes"
-            )
-        if len(share) > MAX_SHARE_BYTES:
-            raise InvalidRequestError(
-                f"invalid key: key is longer than maximum {MAX_SHARE_BYTES} bytes"
-            )
+        try:
+            check_share_length(share)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"invalid key: {error.message}") from None
         given = Secret(share)
         if given in self._shares:
             return None

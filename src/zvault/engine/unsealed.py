@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from zvault.barrier.barrier import Barrier
+from zvault.barrier.seal import SealConfig
 from zvault.barrier.view import View
 from zvault.base.clock import Clock
 from zvault.base.errors import ZvaultError
@@ -39,6 +40,8 @@ from zvault.engine.mount_service import Maker, MountService
 from zvault.engine.mounted import Mounted, prefix_of
 from zvault.engine.pipeline import Pipeline
 from zvault.engine.policies import PolicyStore
+from zvault.engine.rekey import Rekey
+from zvault.engine.root_generation import RootGeneration
 from zvault.engine.services import Services
 from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
@@ -82,6 +85,7 @@ class Unsealed:
         self,
         barrier: Barrier,
         settings: CoreSettings,
+        config: SealConfig,
         *,
         clock: Clock,
         random_bytes: RandomBytes,
@@ -99,6 +103,7 @@ class Unsealed:
         self._loading: asyncio.Task[None] | None = None
         self._undo: list[Callable[[], object]] = []
         self.locks = KeyLocks()
+        self.rekey = Rekey(barrier, config, random_bytes)
         self.audit = AuditBroker(clock, metrics, self._audit_failed)
         self.policies = PolicyStore(View(barrier, POLICY_PREFIX), barrier.family)
         self.mounts = MountService(
@@ -182,6 +187,9 @@ class Unsealed:
             limits=self._limits,
             renew_hook=self._renew,
             on_issued=partial(token_issued, self.metrics),
+        )
+        self.root_generation = RootGeneration(
+            self.barrier, self.rekey, self.tokens, self.clock, self.random_bytes
         )
         self.revocation = TokenRevocation(
             self.barrier,
@@ -269,6 +277,9 @@ class Unsealed:
             key_status=self._key_status,
             rotate=self.barrier.rotate,
             rotation=lambda: self.barrier.keyring.rotation,
+            configure_rotation=self.barrier.configure_rotation,
+            rekey=self.rekey,
+            root_generation=self.root_generation,
         )
 
     def _key_status(self) -> tuple[int, int, int]:
@@ -351,12 +362,15 @@ class Unsealed:
 async def open_unsealed(
     barrier: Barrier,
     settings: CoreSettings,
+    config: SealConfig,
     *,
     clock: Clock,
     random_bytes: RandomBytes,
     metrics: Metrics,
 ) -> Unsealed:
     """The running store. Raises PostUnsealError."""
-    unsealed = Unsealed(barrier, settings, clock=clock, random_bytes=random_bytes, metrics=metrics)
+    unsealed = Unsealed(
+        barrier, settings, config, clock=clock, random_bytes=random_bytes, metrics=metrics
+    )
     await unsealed.start()
     return unsealed

@@ -7,13 +7,16 @@ or that cannot be understood leaves no trace in it.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
+from typing import Any
 
 from zvault.base.errors import ZvaultError
 from zvault.engine.api import Operation, Request
 from zvault.engine.errors import CodedError, EngineError, InternalEngineError
-from zvault.server import raw
+from zvault.server import raw, shareholders
 from zvault.server.answers import Answer
 from zvault.server.connections import Connections
 from zvault.server.engine_port import EnginePort
@@ -34,6 +37,7 @@ from zvault.server.translate import (
 )
 
 log = logging.getLogger("zvault.server.http")
+RawHandler = Callable[[WireRequest, Query], Awaitable[Answer]]
 _WRITE_METHODS = ("PUT", "POST")
 _UPDATE, _PATCH = Operation.UPDATE, Operation.PATCH
 
@@ -62,7 +66,7 @@ class App:
         self._connections = connections
         self._ids = request_ids
         self._policy = policy
-        self._raw = {
+        self._raw: dict[str, RawHandler] = {
             "sys/init": self._init,
             "sys/seal-status": self._seal_status,
             "sys/unseal": self._unseal,
@@ -71,6 +75,7 @@ class App:
             "sys/seal": self._seal,
             "sys/step-down": self._step_down,
             "sys/metrics": self._metrics,
+            **{path: partial(self._shareholders, path) for path in shareholders.PATHS},
         }
 
     async def __call__(self, wire: WireRequest) -> Answer:
@@ -109,12 +114,20 @@ class App:
         answer.owed = request.owed
         return answer
 
-    def _request(self, wire: WireRequest, path: str, operation: Operation, query: Query) -> Request:
+    def _request(
+        self,
+        wire: WireRequest,
+        path: str,
+        operation: Operation,
+        query: Query,
+        data: dict[str, Any] | None = None,
+    ) -> Request:
         head = wire.head
-        if operation is _UPDATE or operation is _PATCH:
-            data = body_data(wire.method, head.content_type, wire.body)
-        else:
-            data = query_data(query) if query else {}
+        if data is None:
+            if operation is _UPDATE or operation is _PATCH:
+                data = body_data(wire.method, head.content_type, wire.body)
+            else:
+                data = query_data(query) if query else {}
         return Request(
             id=self._ids.next(),
             operation=operation,
@@ -168,6 +181,11 @@ class App:
         _only(wire, *_WRITE_METHODS)
         await self._engine.handle(self._request(wire, "sys/step-down", Operation.UPDATE, {}))
         return Answer(204)
+
+    async def _shareholders(self, path: str, wire: WireRequest, query: Query) -> Answer:
+        operation = shareholders.operation_of(path, wire.method)
+        request = self._request(wire, path, operation, {}, raw.read_fields(wire.body))
+        return shareholders.bare_answer(await self._engine.handle(request))
 
     async def _metrics(self, wire: WireRequest, query: Query) -> Answer:
         _only(wire, "GET")

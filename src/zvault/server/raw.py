@@ -6,20 +6,19 @@ Source: ``vault-api.md`` 2.1 to 2.6, 10.1.
 """
 
 import base64
-import binascii
 from typing import Any
 
 import orjson
 
 from zvault.base.gotime import ZERO_TIME
 from zvault.engine.errors import CodedError, InvalidRequestError
+from zvault.engine.shares import read_share
 from zvault.engine.status import SealStatus
 from zvault.server.answers import JSON, Answer
 from zvault.server.engine_port import EnginePort
 from zvault.server.translate import Query, is_true, read_json
 
 PROMETHEUS_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
-_SHARE_LENGTHS = range(16, 34)
 _RECOVERY = ("recovery_shares", "recovery_threshold", "recovery_pgp_keys")
 _PGP = ("pgp_keys", "root_token_pgp_key")
 
@@ -29,7 +28,7 @@ def json_answer(value: Any, status: int = 200) -> Answer:
     return Answer(status, orjson.dumps(value) + b"\n")
 
 
-def _fields(body: bytes) -> dict[str, Any]:
+def read_fields(body: bytes) -> dict[str, Any]:
     """A raw handler's parameters: names in any case, null means absent."""
     found = read_json(body) if body else {}
     return {name.lower(): value for name, value in found.items() if value is not None}
@@ -46,7 +45,7 @@ def _whole_number(fields: dict[str, Any], name: str) -> int:
 
 async def initialize(engine: EnginePort, body: bytes) -> Answer:
     """PUT sys/init."""
-    fields = _fields(body)
+    fields = read_fields(body)
     if any(fields.get(name) for name in _RECOVERY):
         raise InvalidRequestError(
             f"parameters {','.join(_RECOVERY)} not applicable to seal type shamir"
@@ -98,7 +97,7 @@ async def seal_status(engine: EnginePort) -> Answer:
 
 async def unseal(engine: EnginePort, body: bytes) -> Answer:
     """PUT sys/unseal."""
-    fields = _fields(body)
+    fields = read_fields(body)
     if fields.get("migrate") is True:
         raise InvalidRequestError("can't perform a seal migration, no migration seal found")
     if fields.get("reset") is True:
@@ -109,32 +108,6 @@ async def unseal(engine: EnginePort, body: bytes) -> Answer:
             "'key' must be specified in request body as JSON, or 'reset' set to true"
         )
     return json_answer(seal_status_body(await engine.submit_share(read_share(key))))
-
-
-def read_share(text: str) -> bytes:
-    """A share in hex or, when that gives no share's length, in base64. Raises InvalidRequestError.
-
-    The error does not repeat the text: it may be a share with a slip in it.
-    """
-    candidates = []
-    for decode in (bytes.fromhex, _from_base64):
-        try:
-            candidates.append(decode(text))
-        except ValueError:
-            continue
-    for candidate in candidates:
-        if len(candidate) in _SHARE_LENGTHS:
-            return candidate
-    if not candidates:
-        raise InvalidRequestError("'key' must be a valid hex or base64 string")
-    return candidates[0]
-
-
-def _from_base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError from error
 
 
 async def health(engine: EnginePort, query: Query, *, draining: bool) -> Answer:

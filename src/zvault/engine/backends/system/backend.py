@@ -14,6 +14,7 @@ from zvault.engine.backends.system.leases import Leases
 from zvault.engine.backends.system.locked_users import LockedUsers
 from zvault.engine.backends.system.mounts import Mounts
 from zvault.engine.backends.system.policies import Policies
+from zvault.engine.backends.system.shareholders import UNAUTHENTICATED, Shareholders
 from zvault.engine.backends.system.tools import Tools
 from zvault.engine.backends.system.ui import Ui
 from zvault.engine.backends.system.wrapping import WrappingPaths
@@ -32,7 +33,12 @@ class RouteGroup(Protocol):
 class SystemBackend(BuiltinBackend):
     """The backend of the one system mount."""
 
-    unauthenticated_paths = ("internal/ui/mounts", "internal/ui/mounts/*", "wrapping/lookup")
+    unauthenticated_paths = (
+        "internal/ui/mounts",
+        "internal/ui/mounts/*",
+        "wrapping/lookup",
+        *UNAUTHENTICATED,
+    )
     root_paths = (
         "auth/*",
         "remount",
@@ -68,6 +74,7 @@ class SystemBackend(BuiltinBackend):
             Leases(services),
             LockedUsers(services),
             Keys(services),
+            Shareholders(services),
             Tools(services.random_bytes),
             WrappingPaths(services),
         ]

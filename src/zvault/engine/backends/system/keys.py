@@ -3,10 +3,14 @@
 Source: ``docs/api/sys.md``.
 """
 
-from zvault.base.gotime import format_time
+from dataclasses import replace
+
+from zvault.barrier.keyring import MAX_OPERATIONS, MIN_INTERVAL_NS, MIN_OPERATIONS
+from zvault.base.gotime import format_duration, format_time
 from zvault.engine.api import Operation, Request, Response
-from zvault.engine.errors import NotFoundInEngineError
-from zvault.engine.framework import FieldData, Route
+from zvault.engine.errors import InvalidRequestError, NotFoundInEngineError
+from zvault.engine.fields import FieldKind
+from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.services import Services
 from zvault.engine.userdata import Timestamp
 
@@ -22,7 +26,15 @@ class Keys:
         return [
             Route("key-status", {Operation.READ: self._status}),
             Route("rotate", {Operation.UPDATE: self._rotate}),
-            Route("rotate/config", {Operation.READ: self._rotation}),
+            Route(
+                "rotate/config",
+                {Operation.READ: self._rotation, Operation.UPDATE: self._configure_rotation},
+                {
+                    "enabled": Field(FieldKind.BOOL),
+                    "max_operations": Field(FieldKind.INT),
+                    "interval": Field(FieldKind.DURATION),
+                },
+            ),
             Route("seal", {Operation.UPDATE: self._granted}),
             Route("step-down", {Operation.UPDATE: self._granted}),
             Route("metrics", {Operation.READ: self._metrics}),
@@ -46,13 +58,40 @@ class Keys:
 
     async def _rotation(self, request: Request, data: FieldData) -> Response:
         rotation = self._services.rotation()
+        interval_ns = rotation.interval_ns
         return Response(
             data={
                 "enabled": not rotation.disabled,
-                "interval": rotation.interval_ns // 10**9,
+                # Go's text of a duration, but a number when there is none.
+                "interval": format_duration(interval_ns) if interval_ns > 0 else 0,
                 "max_operations": rotation.max_operations,
             }
         )
+
+    async def _configure_rotation(self, request: Request, data: FieldData) -> None:
+        """What is not given stays. Unlike Vault, ``enabled`` counts on its own too.
+
+        Vault stores a new configuration only when one of the two numbers differs from before, so
+        there ``enabled=false`` alone answers 204 and changes nothing.
+        """
+        rotation = self._services.rotation()
+        if "max_operations" in data:
+            operations = data["max_operations"]
+            if not MIN_OPERATIONS <= operations <= MAX_OPERATIONS:
+                raise InvalidRequestError(
+                    f"max_operations must be in the range [{MIN_OPERATIONS},{MAX_OPERATIONS}]"
+                )
+            rotation = replace(rotation, max_operations=operations)
+        if "interval" in data:
+            interval_ns = data["interval"]
+            if 0 < interval_ns < MIN_INTERVAL_NS:
+                raise InvalidRequestError(
+                    f"interval must be greater or equal to {format_duration(MIN_INTERVAL_NS)}"
+                )
+            rotation = replace(rotation, interval_ns=interval_ns)
+        if "enabled" in data:
+            rotation = replace(rotation, disabled=not data["enabled"])
+        await self._services.configure_rotation(rotation)
 
     async def _granted(self, request: Request, data: FieldData) -> None:
         """Who gets here may do it; the core seals when the request is through."""
