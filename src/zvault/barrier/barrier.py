@@ -25,7 +25,7 @@ from zvault.barrier.paths import (
     root_key_path,
 )
 from zvault.barrier.record import open_record, seal_record
-from zvault.barrier.rekey import replace_seal_entries, settle
+from zvault.barrier.rekey import SealReplacement, prepare_replacement
 from zvault.barrier.seal import SealConfig, seal_stored_keys, unwrap_value
 from zvault.base.clock import Clock
 from zvault.base.secret import Secret
@@ -54,7 +54,7 @@ class Barrier:
         self._aeads: dict[int, Aead] = {}
         self._unpersisted_encryptions = 0
         self._keyring_lock = asyncio.Lock()
-        self._unsettled: Keyring | None = None
+        self._unsettled: SealReplacement | None = None
         self._use(keyring)
 
     @property
@@ -130,10 +130,10 @@ class Barrier:
     async def persist_encryption_count(self) -> None:
         """Add what was encrypted since the last time to the stored count; no write when nothing."""
         async with self._keyring_lock:
+            await self._settle()
             count = self._unpersisted_encryptions
             if not count:
                 return
-            await self._settle()
             keyring = self._keyring.counted(count)
             await self._persist(keyring)
             self._unpersisted_encryptions -= count
@@ -155,8 +155,12 @@ class Barrier:
                 Put(SEAL_CONFIG, seal.encode()),
                 Put(CANARY, self.encrypt(CANARY, seal.nonce.encode())),
             ]
-            self._unsettled = keyring
-            await replace_seal_entries(self.storage, operations)
+            self._unsettled = await prepare_replacement(self.storage, operations)
+            try:
+                await self._unsettled.commit()
+            except Exception:
+                await self._settle()
+                raise
             self._unsettled = None
             self._use(keyring)
 
@@ -167,14 +171,10 @@ class Barrier:
             await self._persist(replace(self._keyring, rotation=rotation))
 
     async def _settle(self) -> None:
-        """After a rekey whose outcome storage did not tell: find out before the next keyring."""
-        if self._unsettled is None:
-            return
-        await settle(self.storage)
-        record = await self.storage.get(KEYRING)
-        if record is not None and _is_under(self._unsettled.root_key, record):
-            self._use(self._unsettled)
-        self._unsettled = None
+        """Put back a rekey that failed, before the next keyring is written. Raises StorageError."""
+        if self._unsettled is not None:
+            await self._unsettled.put_back()
+            self._unsettled = None
 
     async def _persist(self, keyring: Keyring) -> None:
         """Two writes: what is under the newest key must not outlive a keyring that lacks it."""
@@ -184,15 +184,6 @@ class Barrier:
         await self.storage.apply([keyring_put])
         self._use(keyring)
         await self.storage.apply(root_key_writes)
-
-
-def _is_under(root_key: Secret, record: bytes) -> bool:
-    """Whether the keyring record opens with this root key."""
-    try:
-        open_record({KEYRING_RECORD_TERM: new_aead(root_key.reveal())}, KEYRING, record)
-    except UnreadableEntryError:
-        return False
-    return True
 
 
 def keyring_operations(

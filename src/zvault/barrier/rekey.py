@@ -34,25 +34,37 @@ class _Undo:
     after: dict[str, str]
 
 
-async def replace_seal_entries(storage: Storage, operations: Sequence[Operation]) -> None:
-    """Do ``operations`` as one. A failure is put back at once.
+class SealReplacement:
+    """One replacement: ``commit`` it, or ``put_back`` what it began, as often as it takes."""
 
-    Raises StorageError: then nothing has changed, or the storage no longer answers and ``settle``
-    has to be called before anything relies on these entries.
-    """
+    def __init__(self, storage: Storage, undo: _Undo, operations: Sequence[Operation]) -> None:
+        self._storage = storage
+        self._undo = undo
+        self._operations = operations
+
+    async def commit(self) -> None:
+        """Do all of it. Raises StorageError: ``put_back`` is then due."""
+        # Three calls: of one call any part may survive a power cut.
+        await self._storage.apply([Put(REKEY_UNDO, _encode(self._undo))])
+        await self._storage.apply(self._operations)
+        await self._storage.apply([Delete(REKEY_UNDO)])
+
+    async def put_back(self) -> None:
+        """The old entries again. Raises StorageError: it is then still due.
+
+        Also after the record was removed: a removal that failed may have happened, and may yet
+        turn out not to be durable.
+        """
+        await self._storage.apply([Put(REKEY_UNDO, _encode(self._undo))])
+        await self._storage.apply(_restoring(self._undo))
+        await self._storage.apply([Delete(REKEY_UNDO)])
+
+
+async def prepare_replacement(storage: Storage, operations: Sequence[Operation]) -> SealReplacement:
+    """Look at what ``operations`` will replace; nothing is written yet. Raises StorageError."""
     before = {operation.key: await storage.get(operation.key) for operation in operations}
     after = {operation.key: _digest(_value(operation)) for operation in operations}
-    try:
-        # Three calls: of one call any part may survive a power cut.
-        await storage.apply([Put(REKEY_UNDO, _encode(_Undo(before, after)))])
-        await storage.apply(operations)
-        await storage.apply([Delete(REKEY_UNDO)])
-    except Exception:
-        if await settle(storage):
-            raise
-        if await _is_as_after(storage, after):
-            return  # the removal failed and happened all the same
-        raise
+    return SealReplacement(storage, _Undo(before, after), operations)
 
 
 async def settle(storage: Storage) -> bool:
@@ -65,7 +77,7 @@ async def settle(storage: Storage) -> bool:
         return False
     is_ours = await _is_ours(storage, undo)
     if is_ours:
-        await storage.apply([_restored(key, value) for key, value in undo.before.items()])
+        await storage.apply(_restoring(undo))
     await storage.apply([Delete(REKEY_UNDO)])
     return is_ours
 
@@ -86,13 +98,6 @@ async def _is_ours(storage: Storage, undo: _Undo) -> bool:
     for key, before in undo.before.items():
         now = await storage.get(key)
         if now != before and _digest(now) != undo.after[key]:
-            return False
-    return True
-
-
-async def _is_as_after(storage: Storage, after: dict[str, str]) -> bool:
-    for key, digest in after.items():
-        if _digest(await storage.get(key)) != digest:
             return False
     return True
 
@@ -131,8 +136,8 @@ def _value(operation: Operation) -> bytes | None:
     return operation.value if isinstance(operation, Put) else None
 
 
-def _restored(key: str, value: bytes | None) -> Operation:
-    return Delete(key) if value is None else Put(key, value)
+def _restoring(undo: _Undo) -> list[Operation]:
+    return [Delete(key) if value is None else Put(key, value) for key, value in undo.before.items()]
 
 
 def _digest(value: bytes | None) -> str:

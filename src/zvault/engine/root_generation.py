@@ -8,7 +8,7 @@ under the pad, and it is stored before it leaves.
 
 import asyncio
 import base64
-import binascii
+import string
 from dataclasses import dataclass
 
 from zvault.barrier.barrier import Barrier
@@ -27,6 +27,9 @@ from zvault.engine.token_store import ID_LENGTH, inner_prefix
 from zvault.records.tokens import TokenEntry
 
 _ABORTED = "root generation aborted: unable to authenticate: unable to retrieve stored keys: "
+
+
+_BASE64 = frozenset(string.ascii_letters + string.digits + "+/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +146,12 @@ def decode_token(encoded: str, otp: str) -> str:
     """The token again. Raises InvalidRequestError as Vault words it."""
     if not encoded or not otp:
         raise InvalidRequestError("provided 'encoded_token' or 'otp' is empty")
-    try:
-        if "=" in encoded:
-            raise ValueError
-        mixed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (ValueError, binascii.Error):
-        raise InvalidRequestError("error decoding base64'd token: illegal base64 data") from None
+    at = next((i for i, sign in enumerate(encoded) if sign not in _BASE64), len(encoded))
+    if at < len(encoded) or len(encoded) % 4 == 1:
+        raise InvalidRequestError(
+            f"error decoding base64'd token: illegal base64 data at input byte {at}"
+        )
+    mixed = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
     pad = otp.encode()
     if len(mixed) != len(pad):
         raise InvalidRequestError(

@@ -9,12 +9,14 @@ from zvault.barrier.view import View
 from zvault.engine.backends.builtin import BuiltinBackend
 from zvault.engine.backends.system.audit import Audit
 from zvault.engine.backends.system.capabilities import Capabilities
+from zvault.engine.backends.system.generate_root import GenerateRootPaths
 from zvault.engine.backends.system.keys import Keys
 from zvault.engine.backends.system.leases import Leases
 from zvault.engine.backends.system.locked_users import LockedUsers
 from zvault.engine.backends.system.mounts import Mounts
 from zvault.engine.backends.system.policies import Policies
-from zvault.engine.backends.system.shareholders import UNAUTHENTICATED, Shareholders
+from zvault.engine.backends.system.rekey import RekeyPaths
+from zvault.engine.backends.system.shareholders import UNAUTHENTICATED
 from zvault.engine.backends.system.tools import Tools
 from zvault.engine.backends.system.ui import Ui
 from zvault.engine.backends.system.wrapping import WrappingPaths
@@ -47,6 +49,7 @@ class SystemBackend(BuiltinBackend):
         "raw",
         "raw/*",
         "rotate",
+        "rotate/keyring",
         "config/cors",
         "config/auditing/*",
         "config/ui/headers/*",
@@ -74,7 +77,8 @@ class SystemBackend(BuiltinBackend):
             Leases(services),
             LockedUsers(services),
             Keys(services),
-            Shareholders(services),
+            RekeyPaths(services),
+            GenerateRootPaths(services),
             Tools(services.random_bytes),
             WrappingPaths(services),
         ]

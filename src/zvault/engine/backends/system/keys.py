@@ -25,9 +25,10 @@ class Keys:
         """The path table."""
         return [
             Route("key-status", {Operation.READ: self._status}),
-            Route("rotate", {Operation.UPDATE: self._rotate}),
+            # OpenBao's command line says "rotate/keyring".
+            Route("rotate(?:/keyring)?", {Operation.UPDATE: self._rotate}),
             Route(
-                "rotate/config",
+                "rotate(?:/keyring)?/config",
                 {Operation.READ: self._rotation, Operation.UPDATE: self._configure_rotation},
                 {
                     "enabled": Field(FieldKind.BOOL),
