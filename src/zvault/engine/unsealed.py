@@ -118,6 +118,7 @@ class Unsealed:
             ("the policies", self.policies.start),
             ("the identity store", self._load_identity),
             ("the token store", self._load_tokens),
+            ("the root generation", self._load_root_generation),
             ("the audit devices", self._load_audit),
             ("the mounts", self.mounts.start_all),
         )
@@ -188,9 +189,6 @@ class Unsealed:
             renew_hook=self._renew,
             on_issued=partial(token_issued, self.metrics),
         )
-        self.root_generation = RootGeneration(
-            self.barrier, self.rekey, self.tokens, self.clock, self.random_bytes
-        )
         self.revocation = TokenRevocation(
             self.barrier,
             store,
@@ -222,6 +220,11 @@ class Unsealed:
         """All cubbyholes."""
         entry = next(e for e in self.mounts.entries(MOUNTS) if e.type == "cubbyhole")
         return View(self.barrier, entry.view_prefix)
+
+    async def _load_root_generation(self) -> None:
+        self.root_generation = RootGeneration(
+            self.barrier, self.rekey, self.tokens, self.clock, self.random_bytes
+        )
 
     async def _header_key(self) -> bytes:
         key = await self.barrier.get(HEADER_KEY_PATH)
