@@ -10,7 +10,12 @@ from tests.integration.test_openbao_interop import ok, opened, unseal
 from tests.support.openbao import OpenBao, running
 from tests.support.running import Running
 from tests.support.shareholders import as_shares, put, rekey, verify
+from zvault.base.clock import SystemClock
+from zvault.engine.core import Core
+from zvault.engine.settings import CoreSettings
+from zvault.storage.file import FileStorage
 
+ROTATE_ROOT = "sys/rotate/root"
 pytestmark = pytest.mark.real("openbao-2.6.2")
 
 
@@ -21,11 +26,11 @@ async def end(server: Running) -> None:
 def rotate_root(bao: OpenBao, token: str, keys: list[bytes], shares: int, threshold: int) -> Any:
     """OpenBao's own rekey, which since 2.6 asks for a token."""
     wish = {"secret_shares": shares, "secret_threshold": threshold}
-    begun = ok(bao.request("POST", "sys/rotate/root/init", wish, token))["data"]
+    begun = ok(bao.request("POST", f"{ROTATE_ROOT}/init", wish, token))["data"]
     answer: dict[str, Any] = {}
     for key in keys:
         body = {"key": base64.b64encode(key).decode(), "nonce": begun["nonce"]}
-        answer = ok(bao.request("POST", "sys/rotate/root/update", body, token))["data"]
+        answer = ok(bao.request("POST", f"{ROTATE_ROOT}/update", body, token))["data"]
     return answer
 
 
@@ -35,11 +40,6 @@ async def test_a_store_that_the_engine_rekeyed_and_rotated_opens_in_openbao_and_
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    from zvault.base.clock import SystemClock
-    from zvault.engine.core import Core
-    from zvault.engine.settings import CoreSettings
-    from zvault.storage.file import FileStorage
-
     core = Core(FileStorage.open(data), CoreSettings(family=family), clock=SystemClock())
     await core.start()
     made = await core.initialize(3, 2)

@@ -56,7 +56,7 @@ async def test_names_count_in_any_case_and_null_is_absent(served: Any) -> None:
         ("GET", "rekey/verify", 400),
         ("PUT", "rekey-recovery-key/init", 400),
         ("GET", "rekey/backup", 403),
-        ("PUT", "rotate/root/init", 403),
+        ("PUT", "rotate/root" + "/init", 403),
         ("PUT", "generate-root-token/attempt", 403),
         ("GET", "rekey/init/", 403),
         ("PUT", "rotate", 403),
