@@ -26,5 +26,7 @@ def unpack(name: str, destination: Path) -> Golden:
     """Unpack archive ``name`` below ``destination`` (fresh copy, safe to write to)."""
     root = destination / name
     with tarfile.open(STORES / f"{name}.tar.gz") as archive:
-        archive.extractall(root, filter="data")
+        # The keyword of extractall came with 3.11.4; Debian 12 has 3.11.2.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(root)
     return Golden(name, root, json.loads((root / "expected.json").read_text()))
