@@ -9,7 +9,7 @@ Units: ``*_ns`` are nanoseconds, ``*_seconds`` seconds.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from zvault.barrier.view import View
 from zvault.base.clock import Clock
@@ -105,6 +105,17 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretGrant:
+    """A secret that ends: what its backend wants of the lease, and needs to take it back."""
+
+    ttl_ns: int
+    max_ttl_ns: int = 0
+    """0: only the mount's."""
+    renewable: bool = False
+    internal_data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class WrapInfo:
     """In place of a response: the token that its owner unwraps it with."""
 
@@ -132,6 +143,8 @@ class Response:
     raw_body: bytes | None = None
     """A body without envelope."""
     raw_content_type: str = "application/json"
+    secret: SecretGrant | None = None
+    """What the answer holds is leased; the core fills ``lease_id``, TTL and ``renewable``."""
     wrap_info: WrapInfo | None = None
     """The answer is wrapped; nothing else of it goes out."""
     audited: "Response | None" = None
@@ -188,4 +201,17 @@ class Backend(Protocol):
 
     async def renew(self, auth: Auth) -> Auth:
         """Auth methods: what a renewal of this login grants now. Raises EngineError."""
+        ...
+
+
+@runtime_checkable
+class LeasingBackend(Protocol):
+    """A backend that makes secrets which end."""
+
+    async def renew_secret(self, grant: SecretGrant, increment_ns: int) -> SecretGrant:
+        """What a renewal grants now. Raises EngineError."""
+        ...
+
+    async def revoke_secret(self, internal_data: dict[str, Any]) -> None:
+        """Take a secret back; may be asked again, also for one that is gone. Raises EngineError."""
         ...

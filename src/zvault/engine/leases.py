@@ -57,6 +57,12 @@ class LeaseBook:
         self._heap: list[tuple[int, str]] = []
         self.unreadable: dict[str, str] = {}
         """Lease id to the reason it does not open."""
+        self.irrevocable: dict[str, str] = {}
+        """Lease id to what its engine said, time and again, when it was to be ended."""
+        self.secrets: set[str] = set()
+        """Ids of the leases that are not a token's."""
+        self.is_loaded = False
+        """All of them are known; until then storage has to be asked."""
 
     def __len__(self) -> int:
         return len(self._expiries)
@@ -69,6 +75,13 @@ class LeaseBook:
         """The stored lease. Raises RecordError, UnreadableEntryError, StorageError."""
         content = await self._barrier.get(ID_PREFIX + lease_id)
         return None if content is None else decode_lease(content)
+
+    async def exists(self, lease_id: str) -> bool:
+        """There is an entry, whether it opens or not. Raises StorageError."""
+        try:
+            return await self.read(lease_id) is not None
+        except (RecordError, UnreadableEntryError):
+            return True
 
     def put(self, lease: LeaseEntry) -> Put:
         """The write that stores ``lease``."""
@@ -95,6 +108,8 @@ class LeaseBook:
         """The lease is gone from storage."""
         self._expiries.pop(lease_id, None)
         self.unreadable.pop(lease_id, None)
+        self.irrevocable.pop(lease_id, None)
+        self.secrets.discard(lease_id)
 
     def next_ns(self) -> int | None:
         """When something is due next; may be too early, never too late."""
@@ -124,9 +139,18 @@ class LeaseBook:
                 continue
             if lease is not None:
                 count += 1
+                self._note(lease_id, lease)
                 if lease_id not in self._expiries:
-                    self.schedule(lease_id, expiry_ns(lease))
+                    ends = NEVER_NS if lease.revoke_err else expiry_ns(lease)
+                    self.schedule(lease_id, ends)
+        self.is_loaded = True
         return LoadReport(count, tuple(self.unreadable))
+
+    def _note(self, lease_id: str, lease: LeaseEntry) -> None:
+        if lease.auth is None:
+            self.secrets.add(lease_id)
+        if lease.revoke_err:
+            self.irrevocable[lease_id] = lease.revoke_err
 
     async def walk(self, prefix: str) -> AsyncIterator[str]:
         """Ids of all leases below ``prefix`` ("" or ending in ``/``). Raises StorageError."""

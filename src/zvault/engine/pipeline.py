@@ -27,6 +27,7 @@ from zvault.engine.login import LoginService
 from zvault.engine.metrics import Metrics
 from zvault.engine.mounted import Mounted, prefix_of
 from zvault.engine.router import Router
+from zvault.engine.secret_leases import SecretLeases
 from zvault.engine.sessions import Session, Sessions
 from zvault.engine.token_revocation import TokenRevocation
 from zvault.engine.token_service import USED_UP, TokenService
@@ -51,6 +52,7 @@ class Pipeline:
         tokens: TokenService,
         revocation: TokenRevocation,
         logins: LoginService,
+        secrets: SecretLeases,
         wrapping: Wrapping,
         audit: AuditBroker,
         metrics: Metrics,
@@ -61,6 +63,7 @@ class Pipeline:
         self._tokens = tokens
         self._revocation = revocation
         self._logins = logins
+        self._secrets = secrets
         self._wrapping = wrapping
         self._audit = audit
         self._clock = clock
@@ -207,6 +210,8 @@ class Pipeline:
             mounted.timer(self._metrics, request.operation).add((self._now() - started) * 1e3)
             if request.unauthenticated and response is not None and response.auth is not None:
                 await self._logins.complete(request, mounted, response)
+            if response is not None and response.secret is not None:
+                await self._secrets.register(request, response)
             if request.wrap_ttl_seconds:
                 return await self._wrapping.wrap(request, response)
             return response

@@ -18,6 +18,7 @@ from zvault.engine.mount_service import MountService
 from zvault.engine.policies import PolicyStore
 from zvault.engine.rekey import Rekey
 from zvault.engine.root_generation import RootGeneration
+from zvault.engine.secret_leases import SecretLeases
 from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
 from zvault.engine.token_revocation import TokenRevocation
@@ -37,6 +38,7 @@ class Services:
     sessions: Sessions
     leases: LeaseBook
     expiration: Expiration
+    secrets: SecretLeases
     wrapping: Wrapping
     audit: AuditDevices
     metrics: Metrics

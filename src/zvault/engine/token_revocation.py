@@ -12,17 +12,21 @@ from dataclasses import replace
 
 from zvault.barrier.barrier import Barrier
 from zvault.base.clock import Clock
+from zvault.engine.batch_tokens import is_batch
 from zvault.engine.doomed import Doomed
 from zvault.engine.leases import LeaseBook, expiry_ns
 from zvault.engine.locks import KeyLocks
 from zvault.engine.sessions import Sessions
 from zvault.engine.token_store import TokenStore
+from zvault.records.errors import RecordError
 from zvault.records.leases import LeaseAuth, LeaseEntry
 from zvault.records.tokens import TokenEntry
 from zvault.storage.api import Delete, Operation
 
 _CHUNK = 64
 
+SecretsEnd = Callable[[str], Awaitable[list[Operation]]]
+"""Writes that end what a token (inner id) has leased."""
 CubbyholeSweep = Callable[[str], Awaitable[None]]
 """Removes everything of one cubbyhole."""
 
@@ -41,6 +45,7 @@ class TokenRevocation:
         clock: Clock,
         *,
         sweep_cubbyhole: CubbyholeSweep,
+        end_secrets: SecretsEnd,
     ) -> None:
         self._barrier = barrier
         self._store = store
@@ -50,6 +55,7 @@ class TokenRevocation:
         self._doomed = doomed
         self._clock = clock
         self._sweep_cubbyhole = sweep_cubbyhole
+        self._end_secrets = end_secrets
 
     async def revoke_tree(self, inner: str) -> bool:
         """Revoke a token and everything it has made; False when there is no such token.
@@ -129,6 +135,7 @@ class TokenRevocation:
                 await self._sweep_cubbyhole(entry.cubbyhole_id)
         operations: list[Operation] = []
         for entry in entries:
+            operations += await self._end_secrets(entry.id)
             index = await self._store.child_index(entry.id)
             operations += [Delete(key) for key in index]
             operations += self._store.removal(entry)
@@ -148,16 +155,14 @@ class TokenRevocation:
     async def expire(self, lease_id: str) -> None:
         """A lease's time has come: revoke its token, or drop what is left of one.
 
-        Secret leases of engines this server does not run are kept, and named, for the server that
-        can revoke them. Raises RecordError, StorageError.
+        Raises RecordError, StorageError.
         """
         lease = await self._leases.read(lease_id)
         if lease is None:
             self._leases.forget(lease_id)
             return
         if lease.auth is None:
-            self._leases.unreadable[lease_id] = "it is of an engine that this server does not run"
-            return
+            raise RecordError("lease: it is not a token's")
         token = lease.client_token
         async with self._locks.hold(token):
             lease = await self._leases.read(lease_id)
@@ -173,6 +178,23 @@ class TokenRevocation:
                 await self.clean_up(lease)
         finally:
             self._unmark([token])
+
+    async def expire_now(self, lease_id: str, token: str) -> None:
+        """Let a token's lease be over from now on; its end follows with the next tick."""
+        async with self._locks.hold(token):
+            lease = await self._leases.read(lease_id)
+            if lease is None:
+                return
+            now = self._clock.now_ns()
+            if expiry_ns(lease) > now:
+                ended = replace(lease, expire_time_ns=now)
+                await self._barrier.apply([self._leases.put(ended)])
+            self._sessions.drop(token)
+            self._leases.schedule(lease_id, now)
+
+    async def knows(self, token: str) -> bool:
+        """There is such a token, used up or not; a batch token is not looked for."""
+        return is_batch(token) or await self._store.read(token) is not None
 
     async def tidy(self) -> int:
         """Remove index entries that lead to no token; how many. Raises StorageError."""

@@ -42,6 +42,7 @@ from zvault.engine.pipeline import Pipeline
 from zvault.engine.policies import PolicyStore
 from zvault.engine.rekey import Rekey
 from zvault.engine.root_generation import RootGeneration
+from zvault.engine.secret_leases import SecretLeases
 from zvault.engine.services import Services
 from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
@@ -189,6 +190,17 @@ class Unsealed:
             renew_hook=self._renew,
             on_issued=partial(token_issued, self.metrics),
         )
+        self.secrets = SecretLeases(
+            self.barrier,
+            self.leases,
+            store,
+            self.mounts.router,
+            self.locks,
+            doomed,
+            self.clock,
+            limits=self._limits,
+            random_bytes=self.random_bytes,
+        )
         self.revocation = TokenRevocation(
             self.barrier,
             store,
@@ -198,8 +210,11 @@ class Unsealed:
             doomed,
             self.clock,
             sweep_cubbyhole=self._sweep_cubbyhole,
+            end_secrets=self.secrets.expire_of_token,
         )
-        self.expiration = Expiration(self.leases, self.revocation, self.clock, self.metrics)
+        self.expiration = Expiration(
+            self.barrier, self.leases, self.revocation, self.secrets, self.clock, self.metrics
+        )
         self.wrapping = Wrapping(
             self.tokens, self.sessions, self.revocation, self._drawers(), self.clock
         )
@@ -210,6 +225,7 @@ class Unsealed:
             self.tokens,
             self.revocation,
             logins,
+            self.secrets,
             self.wrapping,
             self.audit,
             self.metrics,
@@ -270,6 +286,7 @@ class Unsealed:
             sessions=self.sessions,
             leases=self.leases,
             expiration=self.expiration,
+            secrets=self.secrets,
             wrapping=self.wrapping,
             audit=self.audit_devices,
             metrics=self.metrics,

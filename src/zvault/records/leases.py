@@ -1,4 +1,4 @@
-"""Leases below ``sys/expire/id/``: auth leases decoded, secret leases carried as they are.
+"""Leases below ``sys/expire/id/``: auth leases decoded, of secret leases the part that ends them.
 
 What lives here: formats and keys. Pure. Times and durations: int nanoseconds.
 """
@@ -14,6 +14,8 @@ from zvault.records.errors import RecordError
 from zvault.records.tokens import salt_id
 
 ID_PREFIX = "sys/expire/id/"
+TOKEN_INDEX_PREFIX = "sys/expire/token/"  # noqa: S105 - a storage prefix
+"""Below it ``<salted token>/<salted lease id>``, value: the id of a secret's lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,42 @@ def lease_id_of_token(salt: str, path: str, token_id: str) -> str:
     The path of a LIST ends in a slash (a wrapped one has a token), which does not count.
     """
     return f"{path.rstrip('/')}/{salt_id(salt, token_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedSecret:
+    """The ``secret`` part of a lease."""
+
+    ttl_ns: int
+    max_ttl_ns: int
+    renewable: bool
+    internal_data: dict[str, Any] = field(repr=False)
+
+
+def secret_of(lease: LeaseEntry) -> LeasedSecret:
+    """The part, parsed; missing members have their zero values. Raises RecordError."""
+    view = lease.secret
+    if not isinstance(view, Mapping):
+        raise RecordError("lease: field 'secret' is not as it must be")
+    internal = view.get("internal_data")
+    ttl, longest = view.get("lease", 0), view.get("max_ttl", 0)
+    is_sound = type(ttl) is int and type(longest) is int
+    if not is_sound or not isinstance(internal, Mapping | None):
+        raise RecordError("lease: field 'secret' is not as it must be")
+    return LeasedSecret(ttl, longest, view.get("renewable") is True, dict(internal or {}))
+
+
+def secret_view(
+    ttl_ns: int, max_ttl_ns: int, internal_data: Mapping[str, Any], *, renewable: bool
+) -> dict[str, Any]:
+    """The part as it is stored."""
+    return {
+        "lease": ttl_ns,
+        "max_ttl": max_ttl_ns,
+        "renewable": renewable,
+        "internal_data": dict(internal_data),
+        "LeaseID": "",
+    }
 
 
 def decode_lease(data: bytes) -> LeaseEntry:

@@ -114,18 +114,20 @@ async def test_a_bug_about_one_lease_leaves_the_others_their_end() -> None:
         assert not any([await server.alive(token) for token in tokens])
 
 
-async def test_how_many_leases_there_are_is_told_with_sudo_only() -> None:
+async def test_which_leases_cannot_be_revoked_is_told_with_sudo_only() -> None:
     async with fresh() as server:
         await server.policy("p", 'path "sys/*" { capabilities = ["read", "list"] }')
         token = await server.token(policies=["p"])
-        for operation, path in (
-            (Operation.READ, "sys/leases"),
-            (Operation.READ, "sys/leases/"),
-            (Operation.LIST, "sys/leases/"),
-        ):
-            with pytest.raises(PermissionDeniedError):
-                await server.call(operation, path, token=token)
-            assert await server.call(operation, path) is not None
+        kind = {"type": "irrevocable"}
+        with pytest.raises(PermissionDeniedError):
+            await server.call(Operation.READ, "sys/leases", kind, token)
+        found = await server.call(Operation.READ, "sys/leases", kind)
+        assert found is not None
+        assert found.data == {"lease_count": 0, "leases": []}
+        found = await server.call(Operation.READ, "sys/leases/count", kind, token)
+        assert found is not None
+        assert found.data == {"lease_count": 0, "counts": {}}
+        assert await server.read("sys/leases") is None
 
 
 async def test_a_lease_renewed_without_end_takes_no_more_memory() -> None:

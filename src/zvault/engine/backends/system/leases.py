@@ -4,6 +4,8 @@ What lives here: fields and answers. What never does: how a lease ends (``engine
 Source: ``docs/api/sys.md``.
 """
 
+import sys
+from collections import Counter
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS, ZERO_NS, format_time
@@ -14,6 +16,7 @@ from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.leases import NEVER_NS, expiry_ns
 from zvault.engine.services import Services
 from zvault.engine.userdata import Timestamp
+from zvault.records.leases import secret_of
 
 _TIDY = (
     "Tidy operation successfully started. Any information from the operation will be printed to "
@@ -25,6 +28,8 @@ _FIELDS = {
     "increment": Field(FieldKind.DURATION, 0),
     "sync": Field(FieldKind.BOOL, True),
 }
+_KIND = {"type": Field(FieldKind.STRING, ""), "limit": Field(FieldKind.STRING, "")}
+_LIMIT = 10_000
 _PREFIX = {"prefix": Field(FieldKind.STRING, ""), "sync": Field(FieldKind.BOOL, True)}
 
 
@@ -38,13 +43,14 @@ class Leases:
         """The path table."""
         return [
             Route("leases/lookup", {Operation.UPDATE: self._lookup}, _FIELDS),
+            Route("leases/count", {Operation.READ: self._count}, _KIND),
             Route("leases/lookup/(?P<prefix>.*)", {Operation.LIST: self._list}, _PREFIX),
             *self._twice("renew(?:/(?P<url_lease_id>.+))?", self._renew, _FIELDS),
             *self._twice("revoke-prefix/(?P<prefix>.+)", self._revoke_prefix, _PREFIX),
-            *self._twice("revoke-force/(?P<prefix>.+)", self._revoke_prefix, _PREFIX),
+            *self._twice("revoke-force/(?P<prefix>.+)", self._revoke_force, _PREFIX),
             *self._twice("revoke(?:/(?P<url_lease_id>.+))?", self._revoke, _FIELDS),
             Route("leases/tidy", {Operation.UPDATE: self._tidy}),
-            Route("leases/?", {Operation.READ: self._count, Operation.LIST: self._count}),
+            Route("leases", {Operation.READ: self._irrevocable}, _KIND),
         ]
 
     @staticmethod
@@ -62,9 +68,7 @@ class Leases:
         now = self._services.clock.now_ns()
         ends = expiry_ns(lease)
         renewed = lease.last_renewal_time_ns
-        renewable = (
-            lease.auth.renewable if lease.auth is not None else _secret_renewable(lease.secret)
-        )
+        renewable = lease.auth.renewable if lease.auth is not None else secret_of(lease).renewable
         return Response(
             data={
                 "id": lease_id,
@@ -83,32 +87,75 @@ class Leases:
         return Response(data={"keys": await self._services.leases.children(_checked(prefix))})
 
     async def _renew(self, request: Request, data: FieldData) -> Response:
-        lease = await self._services.leases.read(_lease_id(data))
-        if lease is None:
-            raise InvalidRequestError("lease not found")
-        if lease.auth is not None:
-            raise InvalidRequestError("tokens cannot be renewed through this endpoint")
-        raise InvalidRequestError("lease is not renewable")
+        return await self._services.secrets.renew(_lease_id(data), data["increment"])
 
-    async def _revoke(self, request: Request, data: FieldData) -> None:
-        lease_id = _lease_id(data)
-        lease = await self._services.leases.read(lease_id)
-        if lease is not None and lease.auth is None:
-            raise InvalidRequestError(
-                "this server does not run the engine of this lease, so it cannot revoke it"
-            )
-        await self._services.expiration.revoke(lease_id)
+    async def _revoke(self, request: Request, data: FieldData) -> Response | None:
+        lease_id, expiration = _lease_id(data), self._services.expiration
+        if data["sync"]:
+            await expiration.revoke(lease_id)
+            return None
+        await expiration.revoke_soon(lease_id)
+        return _accepted()
 
-    async def _revoke_prefix(self, request: Request, data: FieldData) -> None:
-        await self._services.expiration.revoke_prefix(_checked(data["prefix"]))
+    async def _revoke_prefix(self, request: Request, data: FieldData) -> Response | None:
+        prefix, soon = _checked(data["prefix"]), not data["sync"]
+        await self._services.expiration.revoke_prefix(prefix, soon=soon)
+        return _accepted() if soon else None
+
+    async def _revoke_force(self, request: Request, data: FieldData) -> None:
+        await self._services.expiration.revoke_prefix(_checked(data["prefix"]), force=True)
 
     async def _tidy(self, request: Request, data: FieldData) -> Response:
         await self._services.expiration.tidy()
         return Response(status=202, warnings=[_TIDY])
 
-    async def _count(self, request: Request, data: FieldData) -> Response:
-        count = len(self._services.leases)
-        return Response(data={"lease_count": count, "counts": {"root": count}})
+    async def _count(self, request: Request, data: FieldData) -> Response | None:
+        """How many leases cannot be revoked, by the accessor of their mount."""
+        if data["type"] != "irrevocable":
+            return None
+        counts = Counter(self._mount_of(lease_id) for lease_id, _ in self._stuck())
+        return Response(data={"lease_count": counts.total(), "counts": dict(counts)})
+
+    async def _irrevocable(self, request: Request, data: FieldData) -> Response | None:
+        """The leases that cannot be revoked, with what keeps them."""
+        if data["type"] != "irrevocable":
+            return None
+        stuck = self._stuck()
+        limit = _limit(data["limit"])
+        if data["limit"] == "" and len(stuck) > limit:
+            raise InvalidRequestError(
+                f"command halted because the number of irrevocable leases ({len(stuck)}) exceeds "
+                f"the default limit ({limit}); to override, set the limit"
+            )
+        shown = [
+            {"lease_id": lease_id, "mount_id": self._mount_of(lease_id), "error": reason}
+            for lease_id, reason in stuck[:limit]
+        ]
+        return Response(data={"lease_count": len(stuck), "leases": shown})
+
+    def _stuck(self) -> list[tuple[str, str]]:
+        book = self._services.leases
+        return sorted({**book.unreadable, **book.irrevocable}.items())
+
+    def _mount_of(self, lease_id: str) -> str:
+        found = self._services.mounts.router.find(lease_id)
+        return "mount-deleted" if found is None else found[1].entry.accessor
+
+
+def _limit(text: str) -> int:
+    """How many to show: a number, or ``none`` for all."""
+    if text == "none":
+        return sys.maxsize
+    if not text:
+        return _LIMIT
+    if not text.isdecimal() or not text.isascii():
+        raise InvalidRequestError(f"invalid 'limit' provided: {text!r} is no number")
+    return int(text)
+
+
+def _accepted() -> Response:
+    """The revocation goes on by itself; no body."""
+    return Response(status=202, raw_body=b"")
 
 
 def _lease_id(data: FieldData) -> str:
@@ -122,7 +169,3 @@ def _checked(path: str) -> str:
     if ".." in path:
         raise InvalidRequestError("relative paths not supported")
     return path
-
-
-def _secret_renewable(secret: Any) -> bool:
-    return bool(isinstance(secret, dict) and secret.get("renewable"))
