@@ -190,6 +190,26 @@ class Unsealed:
             renew_hook=self._renew,
             on_issued=partial(token_issued, self.metrics),
         )
+        self._load_endings(store, doomed)
+        self.wrapping = Wrapping(
+            self.tokens, self.sessions, self.revocation, self._drawers(), self.clock
+        )
+        logins = LoginService(self.mounts, self.identity, self.tokens, self.clock)
+        self.pipeline = Pipeline(
+            self.mounts.router,
+            self.sessions,
+            self.tokens,
+            self.revocation,
+            logins,
+            self.secrets,
+            self.wrapping,
+            self.audit,
+            self.metrics,
+            self.clock,
+        )
+
+    def _load_endings(self, store: TokenStore, doomed: Doomed) -> None:
+        """How leases end, those of secrets and those of tokens."""
         self.secrets = SecretLeases(
             self.barrier,
             self.leases,
@@ -214,22 +234,6 @@ class Unsealed:
         )
         self.expiration = Expiration(
             self.barrier, self.leases, self.revocation, self.secrets, self.clock, self.metrics
-        )
-        self.wrapping = Wrapping(
-            self.tokens, self.sessions, self.revocation, self._drawers(), self.clock
-        )
-        logins = LoginService(self.mounts, self.identity, self.tokens, self.clock)
-        self.pipeline = Pipeline(
-            self.mounts.router,
-            self.sessions,
-            self.tokens,
-            self.revocation,
-            logins,
-            self.secrets,
-            self.wrapping,
-            self.audit,
-            self.metrics,
-            self.clock,
         )
 
     def _drawers(self) -> View:
