@@ -14,6 +14,7 @@ from zvault.storage.api import Delete, Put, Storage
 from zvault.storage.digest import read_entries, store_digest
 from zvault.storage.errors import InvalidKeyError
 from zvault.storage.file import FileStorage
+from zvault.storage.file_writing import LogOptions
 from zvault.storage.inmem import InMemStorage
 from zvault.storage.s3 import S3Storage
 from zvault.storage.s3_options import S3Credentials, S3Options
@@ -39,10 +40,12 @@ AWKWARD_KEYS = (
     "_under/_score",
 )
 KINDS = (
-    "inmem", "file", "file-cached", "aws", "aws-cached", "b2", "generic",
-    "seaweed", "seaweed-prefix",
+    "inmem", "file", "file-cached", "file-logged", "file-unsynced", "aws", "aws-cached", "b2",
+    "generic", "seaweed", "seaweed-prefix",
 )  # fmt: skip
 CACHE_BYTES = 1 << 20
+SEGMENT_BYTES = 1 << 14
+"""Small, so that the segments take turns."""
 
 
 @pytest.fixture(params=KINDS)
@@ -58,6 +61,8 @@ async def _make(request: pytest.FixtureRequest, tmp_path: Path, stack: AsyncExit
     simple: dict[str, Callable[[], Storage]] = {
         "inmem": InMemStorage,
         "file": lambda: FileStorage.open(tmp_path / "data"),
+        "file-logged": lambda: FileStorage.open(tmp_path / "data", log=LogOptions(SEGMENT_BYTES)),
+        "file-unsynced": lambda: FileStorage.open(tmp_path / "data", fsync=False),
         "file-cached": lambda: FileStorage.open(tmp_path / "data", cache_bytes=CACHE_BYTES),
     }
     if kind in simple:

@@ -107,6 +107,24 @@ class CrashingFileSystem:
                 node = self._node(path)
                 node.durable = dict(node.now) if isinstance(node.now, dict) else node.now
 
+    def sync_all(self) -> None:
+        with _Effect(self):
+            _make_durable(self._tree)
+
+    def write_at(self, path: str, offset: int, content: bytes) -> None:
+        with _Effect(self):
+            self._real.write_at(path, offset, content)
+            folder, name = self._folder(path)
+            node = folder.setdefault(name, _Inode(b""))
+            assert isinstance(node.now, bytes)
+            before = node.now.ljust(offset, b"\0")
+            node.now = before[:offset] + content + before[offset + len(content) :]
+
+    def sync_data(self, path: str) -> None:
+        with _Effect(self):
+            node = self._node(path)
+            node.durable = node.now
+
     def rename(self, source: str, target: str) -> None:
         with _Effect(self):
             self._real.rename(source, target)
@@ -171,6 +189,15 @@ class _Effect:
         files = self._files
         if files.at and kind is None and files.after_effect and files.effects >= files.at:
             raise Killed(f"after effect {files.effects}")
+
+
+def _make_durable(node: _Inode) -> None:
+    if isinstance(node.now, dict):
+        node.durable = dict(node.now)
+        for child in node.now.values():
+            _make_durable(child)
+    else:
+        node.durable = node.now
 
 
 def _snapshot(folder: Path) -> _Inode:

@@ -36,9 +36,12 @@ def build_storage(config: ServerConfig) -> Storage:
     settings = config.storage
     if isinstance(settings, FileSettings):
         from zvault.storage.file import DEFAULT_CACHE_BYTES, FileStorage
+        from zvault.storage.file_writing import LogOptions
 
         cache_bytes = 0 if config.disable_cache else DEFAULT_CACHE_BYTES
-        return FileStorage.open(settings.path, cache_bytes=cache_bytes)
+        return FileStorage.open(
+            settings.path, fsync=settings.fsync, log=LogOptions(), cache_bytes=cache_bytes
+        )
     if isinstance(settings, S3Settings):
         from zvault.app.serving_s3 import build_s3_storage
 

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zvault.storage.api import Storage
-from zvault.storage.errors import ReadOnlyStoreError, S3OptionsError
+from zvault.storage.errors import (
+    ReadOnlyStoreError,
+    S3OptionsError,
+    StoreNotFoundError,
+    StoreUrlError,
+)
 from zvault.storage.file import FileStorage
 from zvault.storage.raft_snapshot import RaftSnapshotStorage
 from zvault.storage.urls import StoreUrl, parse_store_url
@@ -49,6 +54,24 @@ def open_store(
     if not read_only:
         raise ReadOnlyStoreError(str(place))
     return RaftSnapshotStorage.open(place.path)
+
+
+async def settle_store(url: str) -> int:
+    """Bring back what a dead server's log holds; how many batches. Then the tree is whole.
+
+    Raises StoreUrlError, StoreNotFoundError, StoreLockedError (a server serves it),
+    UnreplayedLogError, DamagedLogError, StorageError.
+    """
+    place = parse_store_url(url)
+    if place.kind != "file":
+        raise StoreUrlError(f"{place} has no log", hint="only a file store has one: file:PATH")
+    if not place.path.is_dir():
+        raise StoreNotFoundError(f"{place.path} is no directory", hint="name the data directory")
+    storage = FileStorage.open(place.path)
+    replayed = storage.replayed
+    await storage.close()
+    await FileStorage.open(place.path, read_only=True).close()
+    return replayed
 
 
 def _open_s3(

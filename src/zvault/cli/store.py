@@ -1,4 +1,4 @@
-"""``zvault store inspect|verify|read|compare|copy``: stores without a server.
+"""``zvault store inspect|verify|read|compare|copy|settle``: stores without a server.
 
 What lives here: parse, call one function, print. What never does: a decision about a store.
 """
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from zvault.app.stores import opened
+from zvault.app.stores import opened, settle_store
 from zvault.barrier.unseal import require_initialized
 from zvault.base.clock import SystemClock
 from zvault.base.errors import VerificationError
@@ -235,6 +235,15 @@ def copy(
         finally:
             if is_new and _size(log) == 0:
                 log.unlink()  # nothing was copied, so there is nothing to resume
+
+
+@app.command()
+def settle(url: UrlArgument, as_json: JsonOption = False) -> None:
+    """Make a file store whole after its server died: what only its log held goes into the tree."""
+    with reporting_errors(as_json=as_json):
+        replayed = asyncio.run(settle_store(url))
+        lines = [f"{url} is whole; batches brought back from its log: {replayed}"]
+        emit({"store": url, "replayed": replayed}, as_json=as_json, lines=lines)
 
 
 def _journal_path(source: str, destination: str) -> Path:

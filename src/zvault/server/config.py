@@ -174,6 +174,8 @@ def _read_storage(document: Object, warnings: list[str]) -> StorageSettings:
     fields = Fields(stanza.body)
     settings = reader(stanza, fields)
     warnings += [unknown_field(item) for item in fields.unknown()]
+    if isinstance(settings, FileSettings) and not settings.fsync:
+        warnings.append("zvault_unsafe_no_fsync: a power cut takes acknowledged writes, or all")
     return settings
 
 
@@ -189,7 +191,8 @@ def _read_inmem(stanza: Stanza, fields: Fields) -> StorageSettings:
 
 
 def _read_file(stanza: Stanza, fields: Fields) -> StorageSettings:
-    return FileSettings(Path(_required(stanza, fields, "path")))
+    path = Path(_required(stanza, fields, "path"))
+    return FileSettings(path, fsync=not fields.boolean("zvault_unsafe_no_fsync"))
 
 
 def _read_s3(stanza: Stanza, fields: Fields) -> StorageSettings:

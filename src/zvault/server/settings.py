@@ -30,9 +30,10 @@ class InmemSettings:
 
 @dataclass(frozen=True, slots=True)
 class FileSettings:
-    """A directory."""
+    """A directory. Without ``fsync`` a power cut takes acknowledged writes, or the store."""
 
     path: Path
+    fsync: bool = True
     kind: str = "file"
 
 

@@ -89,6 +89,30 @@ class BrokenStoreError(StorageError):
     default_hint = "restart the server; it reads back from disk what is true"
 
 
+class UnreplayedLogError(errors.PreconditionError):
+    """A server died before all it had acknowledged was durable in the tree; its log has it."""
+
+    code = "storage-unreplayed-log"
+
+    def __init__(self, store: str, cause: str, hint: str = "") -> None:
+        super().__init__(
+            f"{store} is not whole by itself: {cause}",
+            hint=hint or "start `zvault server` on it again, or run `zvault store settle` on it",
+        )
+
+
+class DamagedLogError(errors.VerificationError):
+    """The file store's log cannot be read back as it was written."""
+
+    code = "storage-damaged-log"
+
+    def __init__(self, store: str, cause: str) -> None:
+        super().__init__(
+            f"the log of {store} is damaged: {cause}",
+            hint="restore a backup; what lies in the tree may be older than what was acknowledged",
+        )
+
+
 class CorruptEntryError(errors.VerificationError):
     """An entry is there and is not what a Vault writes."""
 

@@ -4,14 +4,14 @@ What lives here: opening, reading, listing. What never does: names and envelope
 (``file_layout.py``), the queue (``file_queue.py``), the order of effects (``file_commit.py``).
 
 Invariants: one writer holds the directory (``file_lock.py``); our temporary files lie only in
-``.zvault-tmp``; what ``apply`` acknowledged survives a power cut; a read never suspends.
+``.zvault-tmp``; what ``apply`` acknowledged survives a power cut; a read never suspends; a store
+whose log was not replayed is not handed over (``file_recovery.py``).
 """
 
 import contextlib
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from zvault.base.atomic_file import fsync_directory
@@ -24,32 +24,25 @@ from zvault.storage.errors import (
     StorageError,
     StoreNotFoundError,
 )
-from zvault.storage.file_commit import PROVIDER, Committer
 from zvault.storage.file_layout import (
-    SCRATCH_NAME,
+    OUR_NAMES,
     check_file_key,
     child_name,
     decode_entry,
     entry_path,
     is_scratch,
 )
-from zvault.storage.file_lock import lock_directory
-from zvault.storage.file_queue import CommitQueue
-from zvault.storage.file_system import FileSystem, PosixFileSystem
+from zvault.storage.file_log import is_log_mark
+from zvault.storage.file_recovery import refuse_unreplayed
+from zvault.storage.file_system import FileSystem
+from zvault.storage.file_tree import PROVIDER
+from zvault.storage.file_writing import LogOptions, Writer
 
 DEFAULT_CACHE_BYTES = 32 << 20
+_MARK_FOLDER = "core/"
 _READ_BYTES = 1 << 16
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO)
-
-
-@dataclass(frozen=True, slots=True)
-class _Writing:
-    """What only an open for writing has."""
-
-    lock: int
-    files: FileSystem
-    queue: CommitQueue
 
 
 class FileStorage:
@@ -59,7 +52,7 @@ class FileStorage:
         self._path = root
         self._root = str(root)
         self._cache = ValueCache(cache_bytes)
-        self._writing: _Writing | None = None
+        self._writer: Writer | None = None
         self._made: tuple[Path, ...] = ()
         """Folders that opening had to make, outermost first, while nothing was written."""
         self._closed = False
@@ -71,16 +64,19 @@ class FileStorage:
         *,
         read_only: bool = False,
         fsync: bool = True,
+        log: LogOptions | None = None,
         cache_bytes: int = 0,
         files: FileSystem | None = None,
     ) -> "FileStorage":
         """Open the store below ``path``.
 
-        For writing the directory is made when absent and locked. For reading it must exist, is not
-        locked, and nothing is cached, so that a serving store can be copied. Only a server sets
-        ``cache_bytes`` (``DEFAULT_CACHE_BYTES``): whoever proves something reads from the disk.
-        ``fsync=False`` gives up durability, for benchmarks. Raises StoreNotFoundError,
-        StoreLockedError, StorageError.
+        For writing the directory is made when absent and locked, and a dead writer's log is
+        replayed. For reading it must exist, is not locked, and nothing is cached, so that a serving
+        store can be copied. Only a server sets ``cache_bytes`` (``DEFAULT_CACHE_BYTES``): whoever
+        proves something reads from the disk; and ``log``: each commit costs one sync, and no other
+        server starts on the tree until this one has closed it. ``fsync=False`` gives up durability.
+        Raises StoreNotFoundError, StoreLockedError, UnreplayedLogError, DamagedLogError,
+        StorageError.
         """
         root = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
         with _named(str(root)):
@@ -89,8 +85,12 @@ class FileStorage:
                 cause = "is no directory" if root.exists() else "does not exist"
                 raise StoreNotFoundError(f"{root} {cause}", hint="name the data directory")
         store = cls(root, 0 if read_only else cache_bytes)
-        if not read_only:
-            store._start_writing(files, fsync)
+        if read_only:
+            with _named(str(root)):
+                refuse_unreplayed(root)
+        else:
+            with _named(str(root)):
+                store._writer = Writer(root, store._remember, fsync=fsync, log=log, files=files)
             store._made = made
         return store
 
@@ -108,6 +108,11 @@ class FileStorage:
         """The root directory."""
         return self._path
 
+    @property
+    def replayed(self) -> int:
+        """Batches that opening brought back from a dead writer's log."""
+        return 0 if self._writer is None else self._writer.replayed
+
     async def get(self, key: str) -> bytes | None:
         value = self._cache.get(key)
         if value is not None:
@@ -122,6 +127,8 @@ class FileStorage:
             value = decode_entry(content)
         except ValueError as cause:
             raise self._corrupt(key, str(cause)) from None
+        if key == keys.MIGRATION_KEY and value is not None and is_log_mark(value):
+            return None
         if value is not None:
             self._cache.put(key, value)
         return value
@@ -129,14 +136,14 @@ class FileStorage:
     async def apply(self, operations: Sequence[Operation]) -> None:
         if self._closed:
             raise StorageError("the store is closed", provider=PROVIDER, store=self._root)
-        if self._writing is None:
+        if self._writer is None:
             raise ReadOnlyStoreError(self.url)
         keys.check_operations(operations)
         for operation in operations:
             check_file_key(operation.key)
         self._made = ()
         if operations:
-            await self._writing.queue.submit(tuple(operations))
+            await self._writer.submit(operations)
 
     async def list(self, prefix: str) -> list[str]:
         if not keys.check_prefix(prefix) or is_scratch(prefix):
@@ -146,7 +153,7 @@ class FileStorage:
                 names = {
                     child_name(entry.name, entry.is_dir(follow_symlinks=False))
                     for entry in entries
-                    if prefix or entry.name != SCRATCH_NAME
+                    if prefix or entry.name not in OUR_NAMES
                 }
         except ValueError:
             return []
@@ -154,37 +161,27 @@ class FileStorage:
             if cause.errno in _ABSENT and (prefix or cause.errno != errno.ENOENT):
                 return []
             raise _error(cause, self._root, prefix) from None
+        if prefix in ("", _MARK_FOLDER):
+            await self._hide_mark(prefix, names)
         return sorted(names)  # once each, also when a stray file has an entry's name
 
     async def close(self) -> None:
         """Also removes the root again when opening made it and nothing was written."""
         self._closed = True
-        if self._writing is None:
-            return
-        writing, self._writing = self._writing, None
-        try:
-            await writing.queue.close()
-            writing.files.close()
-            with contextlib.suppress(OSError):
-                _empty(self._path / SCRATCH_NAME)
-                for folder in (self._path / SCRATCH_NAME, *reversed(self._made)):
-                    folder.rmdir()
-        finally:
-            os.close(writing.lock)
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await writer.close(self._made)
 
-    def _start_writing(self, files: FileSystem | None, fsync: bool) -> None:
-        with _named(self._root):
-            lock = lock_directory(self._path)
-            try:
-                scratch = self._path / SCRATCH_NAME
-                scratch.mkdir(mode=0o700, exist_ok=True)
-                _empty(scratch)
-                files = files or PosixFileSystem(self._root, durable=fsync)
-            except BaseException:
-                os.close(lock)
-                raise
-        queue = CommitQueue(Committer(self._root, files), self._remember)
-        self._writing = _Writing(lock, files, queue)
+    async def _hide_mark(self, prefix: str, names: set[str]) -> None:
+        """The log's own mark is no entry, and no entry is no reason for a folder."""
+        mark = keys.MIGRATION_KEY
+        is_there = os.path.lexists(f"{self._root}/{entry_path(mark)}")
+        if not is_there or await self.get(mark) is not None:
+            return
+        if prefix:
+            names.discard(mark.removeprefix(prefix))
+        elif not await self.list(_MARK_FOLDER):
+            names.discard(_MARK_FOLDER)
 
     def _remember(self, operations: Sequence[Operation], happened: bool) -> None:
         for operation in operations:
@@ -221,7 +218,7 @@ class FileStorage:
         Only a reader asks, because a server reads absent keys all day.
         """
         path = self._path / key
-        if self._writing is None and path.is_symlink() and not path.is_file():
+        if self._writer is None and path.is_symlink() and not path.is_file():
             raise self._corrupt(
                 key,
                 "a symbolic link lies in the place of a folder",
@@ -242,12 +239,6 @@ def _make_root(root: Path) -> tuple[Path, ...]:
     root.mkdir(mode=0o700, exist_ok=True)
     fsync_directory(root.parent)
     return (*made, root)
-
-
-def _empty(scratch: Path) -> None:
-    """Remove what a killed writer of ours left."""
-    for leftover in scratch.iterdir():
-        leftover.unlink()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,14 @@ from zvault.storage.errors import InvalidKeyError
 SCRATCH_NAME = ".zvault-tmp"
 """Our temporary files lie in this folder of the root, where no server lists."""
 
+LOG_NAME = ".zvault-log"
+"""A serving store's log lies here; a stopped server leaves none."""
+
+OUR_NAMES = frozenset({SCRATCH_NAME, LOG_NAME})
+"""Folders of the root that are no part of the store."""
+
 NAME_LIMIT_BYTES = 255
+_OUR_PREFIXES = tuple(name + "/" for name in sorted(OUR_NAMES))
 _HEAD = b'{"Value":"'
 _TAIL = b'"}\n'
 
@@ -33,12 +40,12 @@ def check_file_key(key: str) -> None:
         ):
             raise InvalidKeyError(key, f"a file name has at most {NAME_LIMIT_BYTES} bytes")
     if is_scratch(key):
-        raise InvalidKeyError(key, f"the folder {SCRATCH_NAME} is ours")
+        raise InvalidKeyError(key, f"the folder {key.partition('/')[0]} is ours")
 
 
 def is_scratch(key_or_prefix: str) -> bool:
-    """True below the folder of our temporary files."""
-    return key_or_prefix.startswith(SCRATCH_NAME + "/")
+    """True below the folders of our temporary files and our log."""
+    return key_or_prefix.startswith(_OUR_PREFIXES)
 
 
 def child_name(file_name: str, is_directory: bool) -> str:

@@ -1,23 +1,40 @@
 """The queue in front of the group commit: callers wait on the loop, one thread writes.
 
-What lives here: which callers share a batch, who is told what. What never does: the order of
-effects inside a batch (``file_commit.py``). Invariant: every caller gets an answer, also when the
-committer breaks.
+What lives here: which callers share a batch, who is told what, when there was quiet for long
+enough to settle. What never does: the order of effects inside a batch (``file_commit.py``,
+``file_logged.py``). Invariant: every caller gets an answer, also when the committer breaks.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
+from zvault.base.errors import ZvaultError
 from zvault.storage.api import Operation, Put
-from zvault.storage.file_commit import Committer
 
 _BATCH_OPERATIONS = 512
 _BATCH_BYTES = 16 << 20
 
 Outcome = Callable[[Sequence[Operation], bool], None]
 """Told on the loop, before the caller is: these operations happened, or may have happened."""
+
+
+class Committer(Protocol):
+    """What the thread runs."""
+
+    def commit(self, batch: Sequence[Sequence[Operation]]) -> Sequence[ZvaultError | None]:
+        """Do every caller's operations; per caller None or what went wrong."""
+        ...
+
+    def settle(self) -> None:
+        """Nothing was written for a while."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will be written. Raises BrokenStoreError when something may be lost."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +46,12 @@ class _Waiting:
 class CommitQueue:
     """Batches what waits while the previous batch is being written."""
 
-    def __init__(self, committer: Committer, outcome: Outcome) -> None:
+    def __init__(self, committer: Committer, outcome: Outcome, quiet_seconds: float = 0) -> None:
         self._committer = committer
         self._outcome = outcome
+        self._quiet_seconds = quiet_seconds
+        self._last = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, "zvault-commit")
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
@@ -45,17 +65,39 @@ class CommitQueue:
         await done
 
     async def close(self) -> None:
-        """Finish what has begun."""
+        """Finish what has begun. Raises what the committer's ``close`` raises."""
+        if self._timer is not None:
+            self._timer.cancel()
         while self._running is not None:
             await asyncio.wait([self._running])
-        self._thread.shutdown()
-
-    async def _drain(self) -> None:
         try:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self._committer.close)
+        finally:
+            self._thread.shutdown()
+
+    async def _drain(self, settle: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            if settle:
+                await loop.run_in_executor(self._thread, self._committer.settle)
             while self._waiting:
                 await self._commit(self._take())
+                settle = False
         finally:
             self._running = None
+            self._last = loop.time()
+            if self._quiet_seconds and self._timer is None and not settle:
+                self._timer = loop.call_later(self._quiet_seconds, self._look_for_quiet)
+
+    def _look_for_quiet(self) -> None:
+        loop = asyncio.get_running_loop()
+        left = self._last + self._quiet_seconds - loop.time()
+        self._timer = None
+        if self._running is None and left <= 0:
+            self._running = asyncio.create_task(self._drain(settle=True))
+        else:
+            self._timer = loop.call_later(max(left, 0.1), self._look_for_quiet)
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         work = [waiting.operations for waiting in batch]

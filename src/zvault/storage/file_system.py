@@ -1,7 +1,7 @@
 """The writes of the file backend, one method an effect, so that tests can stop between two.
 
 What lives here: the seam and the real thing. What never does: order or meaning; that is
-``file_commit.py``. Every method raises OSError.
+``file_commit.py`` and ``file_logged.py``. Every method raises OSError.
 """
 
 import contextlib
@@ -25,11 +25,23 @@ class FileSystem(Protocol):
     """What the committer does to a disk. Paths are absolute."""
 
     def create(self, path: str, content: bytes) -> None:
-        """Make a new 0600 file with this content; not durable."""
+        """Make a new 0600 file with this content, or none; not durable."""
         ...
 
     def sync(self, paths: Sequence[str]) -> None:
         """Make the content of these files, or the entries of these folders, durable."""
+        ...
+
+    def sync_all(self) -> None:
+        """Make everything durable that was done to the root's file system."""
+        ...
+
+    def write_at(self, path: str, offset: int, content: bytes) -> None:
+        """Write into a 0600 file, made when absent; not durable."""
+        ...
+
+    def sync_data(self, path: str) -> None:
+        """Make what ``write_at`` wrote to this file durable, its size included."""
         ...
 
     def rename(self, source: str, target: str) -> None:
@@ -61,6 +73,8 @@ class PosixFileSystem:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._pool: ThreadPoolExecutor | None = None
         self._one_by_one_until = 0.0
+        self._open: dict[str, int] = {}
+        """Files that ``write_at`` writes to, kept open."""
 
     def create(self, path: str, content: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -69,14 +83,29 @@ class PosixFileSystem:
             written = os.write(descriptor, content)
             while written < len(content):
                 written += os.write(descriptor, content[written:])
+        except OSError:
+            os.unlink(path)  # noqa: PTH108
+            raise
         finally:
             os.close(descriptor)
+
+    def write_at(self, path: str, offset: int, content: bytes) -> None:
+        descriptor = self._open.get(path)
+        if descriptor is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = self._open[path] = os.open(path, flags, _PRIVATE_FILE)
+        written = os.pwrite(descriptor, content, offset)
+        while written < len(content):
+            written += os.pwrite(descriptor, content[written:], offset + written)
+
+    def sync_data(self, path: str) -> None:
+        os.fdatasync(self._open[path])
 
     def sync(self, paths: Sequence[str]) -> None:
         if not self._durable or not paths:
             return
         if len(paths) >= _SYNC_ALL_FROM and time.monotonic() >= self._one_by_one_until:
-            self._sync_all()
+            self._sync_all_for_few()
         elif len(paths) == 1:
             _fsync(paths[0])
         else:
@@ -91,6 +120,9 @@ class PosixFileSystem:
         os.mkdir(path, _PRIVATE_FOLDER)  # noqa: PTH102
 
     def remove(self, path: str) -> None:
+        descriptor = self._open.pop(path, None)
+        if descriptor is not None:
+            os.close(descriptor)
         os.unlink(path)  # noqa: PTH108
 
     def remove_folder(self, path: str) -> None:
@@ -100,15 +132,20 @@ class PosixFileSystem:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
-        with contextlib.suppress(OSError):
-            os.close(self._root)
+        for descriptor in (self._root, *self._open.values()):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self._open.clear()
 
-    def _sync_all(self) -> None:
-        """One syncfs; when other programs' dirty pages make it slow, go one by one for a while."""
-        start = time.monotonic()
+    def sync_all(self) -> None:
         if _LIBC.syncfs(self._root) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+
+    def _sync_all_for_few(self) -> None:
+        """One syncfs; when other programs' dirty pages make it slow, go one by one for a while."""
+        start = time.monotonic()
+        self.sync_all()
         now = time.monotonic()
         if now - start > _SLOW_SYNC_SECONDS:
             self._one_by_one_until = now + _SLOW_SYNC_PAUSE_SECONDS

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests.support.faulty_storage import CrashingFileSystem, Killed
 from zvault.base.errors import ZvaultError
 from zvault.storage.api import Delete, Operation, Put
 from zvault.storage.file import FileStorage
+from zvault.storage.file_layout import OUR_NAMES
+from zvault.storage.file_writing import LogOptions
 from zvault.storage.walk import walk
 
 START: list[list[Operation]] = [
@@ -50,6 +53,10 @@ def _do(state: State, operation: Operation) -> None:
         state.pop(operation.key, None)
 
 
+MODES = (None, LogOptions(segment_bytes=1 << 30), LogOptions(segment_bytes=1))
+"""Without a log; with one; with one whose segments take turns at every commit."""
+
+
 async def read(path: Path) -> State:
     store = FileStorage.open(path)
     try:
@@ -63,73 +70,116 @@ async def read(path: Path) -> State:
 
 
 async def prepare(path: Path) -> None:
-    store = FileStorage.open(path)
+    store = FileStorage.open(path, fsync=False)  # the model takes what is there for durable
     for operations in START:
         await store.apply(operations)
     await store.close()
 
 
-async def run(path: Path, files: CrashingFileSystem) -> int:
-    """Apply the scenario until the kill; how many applies were acknowledged."""
-    store = FileStorage.open(path, files=files)
+async def run(path: Path, files: CrashingFileSystem, log: LogOptions | None = None) -> int:
+    """Apply the scenario and close, until the kill; how many applies were acknowledged."""
+    store = FileStorage.open(path, files=files, log=log)
     acknowledged = 0
     try:
         for operations in SCENARIO:
             await store.apply(operations)
             acknowledged += 1
+        await store.close()
     except Killed:
-        pass
-    die(store)
+        die(store)
     return acknowledged
 
 
 def die(store: FileStorage) -> None:
     """What the kernel does for a dead process: the lock is let go of, nothing is cleaned up."""
-    assert store._writing is not None
-    os.close(store._writing.lock)
-    store._writing.files.close()
+    if store._writer is not None:
+        store._writer.let_go()
 
 
-async def count_effects(tmp_path: Path) -> int:
+async def count_effects(tmp_path: Path, log: LogOptions | None) -> int:
     await prepare(tmp_path / "count")
-    (tmp_path / "count" / ".zvault-tmp").mkdir()
+    lay_folders(tmp_path / "count", log)
     files = CrashingFileSystem(tmp_path / "count")
-    assert await run(tmp_path / "count", files) == len(SCENARIO)
+    assert await run(tmp_path / "count", files, log) == len(SCENARIO)
     return files.effects
 
 
+def lay_folders(root: Path, log: LogOptions | None) -> None:
+    """Opening makes them past the seam; the model must know them from the start."""
+    (root / ".zvault-tmp").mkdir()
+    if log is not None:
+        (root / ".zvault-log").mkdir()
+
+
+@pytest.mark.parametrize("log", MODES)
 @pytest.mark.parametrize("after_effect", [False, True])
 async def test_a_kill_at_any_effect_leaves_a_prefix_of_whole_entries(
-    tmp_path: Path, after_effect: bool
+    tmp_path: Path, after_effect: bool, log: LogOptions | None
 ) -> None:
-    total = await count_effects(tmp_path)
+    total = await count_effects(tmp_path, log)
     assert total > 40
     for at in range(1, total + 1):
         root = tmp_path / f"kill-{at}"
         await prepare(root)
-        (root / ".zvault-tmp").mkdir()
-        acknowledged = await run(root, CrashingFileSystem(root, at, after_effect=after_effect))
+        lay_folders(root, log)
+        files = CrashingFileSystem(root, at, after_effect=after_effect)
+        acknowledged = await run(root, files, log)
         allowed = states()[acknowledged] if acknowledged < len(SCENARIO) else [states()[-1][-1]]
         assert await read(root) in allowed, f"effect {at}"
-        assert not (root / ".zvault-tmp").exists()
+        assert not {child.name for child in root.iterdir()} & OUR_NAMES
+        assert not (root / "core" / "_migration").exists()
 
 
+@pytest.mark.parametrize("log", MODES)
 @pytest.mark.parametrize("after_effect", [False, True])
 async def test_a_power_cut_at_any_effect_keeps_all_that_was_acknowledged(
-    tmp_path: Path, after_effect: bool
+    tmp_path: Path, after_effect: bool, log: LogOptions | None
 ) -> None:
-    total = await count_effects(tmp_path)
+    total = await count_effects(tmp_path, log)
     for at in range(1, total + 1):
         root, rest = tmp_path / f"cut-{at}", tmp_path / f"rest-{at}"
         await prepare(root)
-        (root / ".zvault-tmp").mkdir()
+        lay_folders(root, log)
         files = CrashingFileSystem(root, at, after_effect=after_effect)
-        acknowledged = await run(root, files)
+        acknowledged = await run(root, files, log)
         files.power_cut(rest)
         steps = states()[acknowledged] if acknowledged < len(SCENARIO) else [states()[-1][-1]]
         found = await read(rest)
         for key in KEYS:  # each key by itself: the order inside one unfinished apply is not kept
             assert found.get(key) in [step.get(key) for step in steps], f"effect {at}, {key}"
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+async def test_a_power_cut_in_the_middle_of_a_replay_is_replayed(
+    tmp_path: Path, after_effect: bool
+) -> None:
+    """The log of the whole scenario, none of it in the tree."""
+    root = tmp_path / "written"
+    await prepare(root)
+    lay_folders(root, LogOptions())
+    files = CrashingFileSystem(root)
+    store = FileStorage.open(root, files=files, log=LogOptions(segment_bytes=2048))
+    for operations in SCENARIO:
+        await store.apply(operations)
+    die(store)
+    lost = tmp_path / "lost"
+    files.power_cut(lost)
+    assert (lost / ".zvault-log" / "1").exists(), "both segments"
+    total = 0
+    while True:
+        total += 1
+        cut, rest = tmp_path / f"cut-{total}", tmp_path / f"rest-{total}"
+        shutil.copytree(lost, cut)
+        (cut / ".zvault-tmp").mkdir()
+        crashing = CrashingFileSystem(cut, total, after_effect=after_effect)
+        try:
+            await FileStorage.open(cut, files=crashing).close()
+            break
+        except Killed:
+            crashing.close()
+        crashing.power_cut(rest)
+        assert await read(rest) == states()[-1][-1], f"effect {total}"
+    assert total > 20
 
 
 async def test_a_disk_that_loses_what_was_not_synced_is_a_disk_that_loses(tmp_path: Path) -> None:

@@ -276,3 +276,15 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         load([bad])
     with pytest.raises(ConfigError):
         load([])
+
+
+def test_a_file_store_is_synced_unless_the_dangerous_field_says_otherwise() -> None:
+    base = 'storage "file" { path = "d" %s }\nlistener "tcp" { tls_disable = 1 }\n'
+    safe = parse(base=base % "")
+    assert isinstance(safe.storage, FileSettings)
+    assert (safe.storage.fsync, safe.warnings) == (True, [])
+    unsafe = parse(base=base % "zvault_unsafe_no_fsync = true")
+    assert isinstance(unsafe.storage, FileSettings)
+    assert not unsafe.storage.fsync
+    assert len(unsafe.warnings) == 1
+    assert "power cut" in unsafe.warnings[0]

@@ -283,12 +283,12 @@ async def test_a_defect_in_the_committer_reaches_the_caller_instead_of_hanging_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FileStorage.open(tmp_path)
-    assert store._writing is not None
+    assert store._writer is not None
 
     def broken(batch: object) -> list[None]:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(store._writing.queue._committer, "commit", broken)
+    monkeypatch.setattr(store._writer.queue._committer, "commit", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         await asyncio.wait_for(store.apply([Put("a", b"1")]), 5)
     await store.close()
