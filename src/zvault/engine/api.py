@@ -65,6 +65,8 @@ class Request:
     is_root: bool = False
     has_sudo: bool = False
     """The token may do sudo on this very path."""
+    answer_headers: dict[str, str] = field(default_factory=dict)
+    """What the answer's header says besides, whatever the answer is."""
     audit: Any = None
     """The audit broker's own, between the request record and the response record."""
     answer_waits: bool = False

@@ -235,6 +235,8 @@ class Core:
             raise EngineSealedError("Vault is sealed")
         unsealed.inside += 1
         try:
+            if unsealed.quotas.any:
+                await unsealed.admit(request)
             response = await unsealed.pipeline.handle(request)
         finally:
             unsealed.leave()

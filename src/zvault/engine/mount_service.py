@@ -16,7 +16,7 @@ from zvault.barrier.barrier import Barrier
 from zvault.barrier.view import View
 from zvault.base.clock import Clock
 from zvault.base.ids import RandomBytes, new_uuid
-from zvault.engine.api import Backend, MountContext
+from zvault.engine.api import Backend, MountContext, Request
 from zvault.engine.default_mounts import completed, new_accessor
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.lockout import Lockout, LockoutConfig, config_of
@@ -95,6 +95,18 @@ class MountService:
     def cubbyhole_uuid(self) -> str:
         """The uuid of the one cubbyhole mount."""
         return next(e.uuid for e in self.entries(MOUNTS) if e.type == "cubbyhole")
+
+    def prefix_for(self, path: str) -> str:
+        """The mount that a request path belongs to; "" for none."""
+        found = self.router.find(path)
+        return "" if found is None else found[0]
+
+    async def role_of_login(self, prefix: str, request: Request) -> str:
+        """The role a login asks for, where its backend can tell beforehand; "" otherwise."""
+        mounted = self.router.get(prefix)
+        ask = None if mounted is None else getattr(mounted.backend, "role_of_login", None)
+        role: str = "" if ask is None else await ask(request.path[len(prefix) :], request.data)
+        return role
 
     def default_ttl_ns(self, prefix: str) -> int:
         """Effective default lease TTL of the mount at ``prefix``."""

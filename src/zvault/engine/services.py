@@ -16,6 +16,7 @@ from zvault.engine.leases import LeaseBook
 from zvault.engine.metrics import Metrics
 from zvault.engine.mount_service import MountService
 from zvault.engine.policies import PolicyStore
+from zvault.engine.quotas import Quotas
 from zvault.engine.rekey import Rekey
 from zvault.engine.root_generation import RootGeneration
 from zvault.engine.secret_leases import SecretLeases
@@ -41,6 +42,7 @@ class Services:
     secrets: SecretLeases
     wrapping: Wrapping
     audit: AuditDevices
+    quotas: Quotas
     metrics: Metrics
     settings: CoreSettings
     clock: Clock

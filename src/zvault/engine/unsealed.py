@@ -18,7 +18,8 @@ from zvault.barrier.view import View
 from zvault.base.clock import Clock
 from zvault.base.errors import ZvaultError
 from zvault.base.ids import RandomBytes, new_uuid
-from zvault.engine.api import Auth, Backend, MountContext
+from zvault.engine.api import Auth, Backend, MountContext, Request
+from zvault.engine.audit.auth_view import REFUSED
 from zvault.engine.audit.broker import AuditBroker
 from zvault.engine.audit.devices import AuditDevices
 from zvault.engine.backends import registry
@@ -40,6 +41,7 @@ from zvault.engine.mount_service import Maker, MountService
 from zvault.engine.mounted import Mounted, prefix_of
 from zvault.engine.pipeline import Pipeline
 from zvault.engine.policies import PolicyStore
+from zvault.engine.quotas import Quotas, RateLimitedError
 from zvault.engine.rekey import Rekey
 from zvault.engine.root_generation import RootGeneration
 from zvault.engine.secret_leases import SecretLeases
@@ -54,6 +56,7 @@ from zvault.engine.wrapping import Wrapping
 from zvault.records import gojson
 from zvault.records.mounts import MOUNTS, MountEntry
 from zvault.records.policies import PREFIX as POLICY_PREFIX
+from zvault.records.quotas import PREFIX as QUOTA_PREFIX
 from zvault.records.ssc import HEADER_KEY_PATH
 from zvault.records.tokens import TokenEntry
 from zvault.storage.api import Put
@@ -121,6 +124,7 @@ class Unsealed:
             ("the token store", self._load_tokens),
             ("the root generation", self._load_root_generation),
             ("the audit devices", self._load_audit),
+            ("the rate limits", self._load_quotas),
             ("the mounts", self.mounts.start_all),
         )
         for name, act in steps:
@@ -264,6 +268,16 @@ class Unsealed:
         for error in await self.audit_devices.start():
             _log.error("%s", error.message)
 
+    async def _load_quotas(self) -> None:
+        self.quotas = Quotas(
+            View(self.barrier, QUOTA_PREFIX),
+            self.clock,
+            self.metrics,
+            mount_of=self.mounts.prefix_for,
+            role_of=self.mounts.role_of_login,
+        )
+        await self.quotas.load()
+
     def _maker(self, entry: MountEntry) -> Maker:
         """Backends that need more than a view are made here, all others by the registry."""
         special: dict[str, Callable[[Services, View], Backend]] = {
@@ -293,6 +307,7 @@ class Unsealed:
             secrets=self.secrets,
             wrapping=self.wrapping,
             audit=self.audit_devices,
+            quotas=self.quotas,
             metrics=self.metrics,
             settings=self.settings,
             clock=self.clock,
@@ -358,6 +373,15 @@ class Unsealed:
     async def look_after_key(self) -> None:
         """Write down how often the data key was used; add a new one when it is due."""
         await self._housekeeping.look_after_key()
+
+    async def admit(self, request: Request) -> None:
+        """Count a request against the rate limits. Raises RateLimitedError, AuditFailedError."""
+        try:
+            await self.quotas.admit(request)
+        except RateLimitedError as error:
+            if self.quotas.config.audit_refusals:
+                self.audit.log_request(request, REFUSED, error.message)
+            raise
 
     def leave(self) -> None:
         """One request is done."""

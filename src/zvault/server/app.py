@@ -112,6 +112,9 @@ class App:
         else:
             answer = answer_for(request.id, operation, path, response)
         answer.owed = request.owed
+        if request.answer_headers:
+            lines = (f"{name}: {value}\r\n" for name, value in request.answer_headers.items())
+            answer.extra += "".join(lines).encode("latin-1")
         return answer
 
     def _request(

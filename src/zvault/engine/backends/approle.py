@@ -9,7 +9,8 @@ Source: ``docs/api/approle.md``.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from zvault.base.errors import ZvaultError
 from zvault.engine.api import Auth, MountContext, Operation, Request, Response
@@ -102,6 +103,13 @@ class AppRole:
             handlers = {operation: _of_role(method) for operation, method in methods.items()}
             routes.append(Route(f"role/{_NAME}/{path}", handlers, ROLE_FIELDS))
         return routes
+
+    async def role_of_login(self, path: str, data: Mapping[str, Any]) -> str:
+        """The role that a login is for, by the role_id it brings; "" for none (rate limits)."""
+        role_id = data.get("role_id")
+        if path != "login" or not isinstance(role_id, str) or not role_id.strip():
+            return ""
+        return await self._store.name_of(role_id.strip()) or ""
 
     async def start(self) -> None:
         """Begin to sweep dead secret ids, once an hour."""

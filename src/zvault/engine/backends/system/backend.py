@@ -15,6 +15,7 @@ from zvault.engine.backends.system.leases import Leases
 from zvault.engine.backends.system.locked_users import LockedUsers
 from zvault.engine.backends.system.mounts import Mounts
 from zvault.engine.backends.system.policies import Policies
+from zvault.engine.backends.system.quotas import QuotaRoutes
 from zvault.engine.backends.system.rekey import RekeyPaths
 from zvault.engine.backends.system.shareholders import UNAUTHENTICATED
 from zvault.engine.backends.system.tools import Tools
@@ -75,6 +76,7 @@ class SystemBackend(BuiltinBackend):
             Ui(services, mounts),
             Audit(services),
             Leases(services),
+            QuotaRoutes(services),
             LockedUsers(services),
             Keys(services),
             RekeyPaths(services),

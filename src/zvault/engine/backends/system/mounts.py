@@ -178,7 +178,9 @@ class Mounts:
             raise InvalidRequestError(f'cannot unmount "{path}"')
         if words.table == AUTH and path == "token/":
             raise InvalidRequestError("token credential backend cannot be disabled")
-        await self._mounts.unmount(words.table, path)
+        if await self._mounts.unmount(words.table, path):
+            prefix = f"auth/{path}" if words.table == AUTH else path
+            await self._services.quotas.mount_gone(prefix)
 
     def _tuned_entry(self, words: _Words, path: str) -> MountEntry | None:
         path = _with_slash(path)
@@ -229,6 +231,8 @@ class Mounts:
     async def _remount(self, request: Request, data: FieldData) -> Response:
         table, source, target = _checked_move(data["from"], data["to"])
         await self._mounts.move(table, source, target)
+        root = "auth/" if table == AUTH else ""
+        await self._services.quotas.mount_moved(root + source, root + target)
         number = new_uuid(self._services.random_bytes)
         self._moves[number] = {
             "source_mount": data["from"],
