@@ -294,7 +294,8 @@ class HttpProtocol(asyncio.Protocol):
                 except ZvaultError as error:
                     answer = answer_of(error)
             self._send(answer, head_only, last, keep_alive_10)
-        self._go_on()
+        if self._eof or self._reading_paused or not self._reader.is_empty:
+            self._go_on()
 
     def _send(self, answer: Answer, head_only: bool, last: bool, keep_alive_10: bool) -> None:
         if self._transport.is_closing():

@@ -40,6 +40,7 @@ async def test_a_cached_kv_read_makes_no_task_also_with_an_audit_device(tmp_path
         try:
             for request in requests * 10:
                 connection.feed(request)
+                await asyncio.sleep(0)
         finally:
             loop.set_task_factory(None)
         assert made == []
