@@ -19,6 +19,10 @@ from zvault.records import gojson
 
 def envelope(request_id: str, response: Response, *, repeated: bool = False) -> bytes:
     """The JSON text, keys in Vault's order; with ``wrap_info`` the request has no id."""
+    if not repeated and _is_plain(response):
+        data = response.data
+        text = data.encoded if type(data) is EncodedData else dumps(data)
+        return b"".join((_START, request_id.encode(), _BEFORE_DATA, text, _AFTER_DATA))
     info = response.wrap_info
     fields = b'{"request_id":"%b","lease_id":%b,"renewable":%b,"lease_duration":%d,"data":' % (
         b"" if info is not None else request_id.encode(),
@@ -36,6 +40,23 @@ def envelope(request_id: str, response: Response, *, repeated: bool = False) -> 
     if repeated and response.data:
         return text + b"," + dumps(response.data)[1:] + b"\n"
     return text + b"}\n"
+
+
+_START = b'{"request_id":"'
+_BEFORE_DATA = b'","lease_id":"","renewable":false,"lease_duration":0,"data":'
+_AFTER_DATA = b',"wrap_info":null,"warnings":null,"auth":null}\n'
+
+
+def _is_plain(response: Response) -> bool:
+    """Nothing but data, as most answers are."""
+    return not (
+        response.warnings
+        or response.auth
+        or response.wrap_info
+        or response.lease_id
+        or response.lease_seconds
+        or response.renewable
+    )
 
 
 def dumps(value: Any) -> bytes:

@@ -67,7 +67,7 @@ class Pipeline:
         self._wrapping = wrapping
         self._audit = audit
         self._clock = clock
-        self._now = clock.monotonic
+        self._now, self._now_ns = clock.monotonic, clock.now_ns
         self._metrics = metrics
         self._request_time = metrics.summary(_REQUEST)
         self._login_time = metrics.summary(_LOGIN)
@@ -88,6 +88,9 @@ class Pipeline:
                 if request.relative_path in mounted.open_paths:
                     timer = self._login_time
                     return await self._open(request, mounted)
+            session = self._sessions.ready(request.client_token, self._now_ns())
+            if session is not None:
+                return await self._authorised(request, mounted, session)
             return await self._authenticated(request, mounted)
         except EngineError:
             raise
@@ -160,7 +163,7 @@ class Pipeline:
         """
         if not request.client_token:
             return None
-        session = await self._sessions.find(request.client_token, self._clock.now_ns())
+        session = await self._sessions.find(request.client_token, self._now_ns())
         if session is None or session.entity_disabled:
             return None
         if not session.admits(request.remote_address):

@@ -20,9 +20,7 @@ class PathSet:
         self._exact = frozenset(p for p in paths if not p.endswith("*"))
         self._prefixes = tuple(p[:-1] for p in paths if p.endswith("*"))
 
-    def __contains__(self, path: object) -> bool:
-        if not isinstance(path, str):
-            return False
+    def __contains__(self, path: str) -> bool:
         return path in self._exact or (bool(self._prefixes) and path.startswith(self._prefixes))
 
 

@@ -103,6 +103,16 @@ class Sessions:
         self._keys: dict[str, set[str]] = {}
         self._doomed = doomed
 
+    def ready(self, token: str, now_ns: int) -> Session | None:
+        """The session if it is cached, living, of today's rights, and admits without a further
+        question: no use to count, no address to check, no disabled entity. None says nothing."""
+        session = self._sessions.get(token)
+        if session is None or session.expires_ns <= now_ns or session.networks:
+            return None
+        if session.epoch != self._policies.epoch or session.entity_disabled:
+            return None
+        return None if session.token.num_uses else session
+
     async def find(self, token: str, now_ns: int) -> Session | None:
         """The session of what a client sent; None for anything that is no valid token.
 

@@ -37,7 +37,7 @@ class Answer:
 
 
 class Renderer:
-    """Answers to bytes. Heads are made once a (status, content type)."""
+    """Answers to bytes. Heads are made once a second for each (status, content type)."""
 
     def __init__(self, custom: HeadersByStatus | None = None) -> None:
         self._custom = custom or {}
@@ -47,8 +47,9 @@ class Renderer:
     def set_date(self, unix_seconds: float) -> None:
         """Called about once a second: the Date line of all answers until the next call."""
         self.date_line = f"Date: {formatdate(unix_seconds, usegmt=True)}\r\n".encode()
+        self._heads.clear()
 
-    def render(self, answer: Answer, *, head_only: bool, last: bool, keep_alive_10: bool) -> bytes:
+    def render(self, answer: Answer, head_only: bool, last: bool, keep_alive_10: bool) -> bytes:
         """The whole answer.
 
         ``head_only``: to HEAD. ``last``: says that the connection closes. ``keep_alive_10``: an
@@ -57,22 +58,16 @@ class Renderer:
         key = (answer.status, answer.content_type)
         head = self._heads.get(key)
         if head is None:
-            head = self._heads[key] = self._make_head(*key)
-        connection = b""
+            head = self._heads[key] = self._make_head(*key) + self.date_line
+        rest = answer.extra
         if last:
-            connection = b"Connection: close\r\n"
+            rest += b"Connection: close\r\n"
         elif keep_alive_10:
-            connection = b"Connection: keep-alive\r\n"
+            rest += b"Connection: keep-alive\r\n"
         if answer.status == 204:
-            return b"%b%b%b%b\r\n" % (head, self.date_line, answer.extra, connection)
-        return b"%b%b%b%bContent-Length: %d\r\n\r\n%b" % (
-            head,
-            self.date_line,
-            answer.extra,
-            connection,
-            len(answer.body),
-            b"" if head_only else answer.body,
-        )
+            return b"%b%b\r\n" % (head, rest)
+        length = b"Content-Length: %d\r\n\r\n" % len(answer.body)
+        return b"".join((head, rest, length, b"" if head_only else answer.body))
 
     def _make_head(self, status: int, content_type: bytes) -> bytes:
         fields = {"Cache-Control": "no-store"}

@@ -39,6 +39,7 @@ from zvault.server.translate import (
 log = logging.getLogger("zvault.server.http")
 RawHandler = Callable[[WireRequest, Query], Awaitable[Answer]]
 _WRITE_METHODS = ("PUT", "POST")
+_KEPT_TARGETS, _MAX_KEPT_TARGET = 4096, 256
 _UPDATE, _PATCH = Operation.UPDATE, Operation.PATCH
 
 
@@ -66,6 +67,7 @@ class App:
         self._connections = connections
         self._ids = request_ids
         self._policy = policy
+        self._targets: dict[bytes, str] = {}
         self._raw: dict[str, RawHandler] = {
             "sys/init": self._init,
             "sys/seal-status": self._seal_status,
@@ -81,7 +83,7 @@ class App:
     async def __call__(self, wire: WireRequest) -> Answer:
         """Answer one request. Raises nothing but bugs."""
         try:
-            path, query = read_target(wire.target)
+            path, query = self._read_target(wire.target)
             if not path.startswith(PREFIX):
                 return Answer(404, NOT_FOUND)
             path = path[len(PREFIX) :]
@@ -94,6 +96,18 @@ class App:
             return _moved(wire.method, moved)
         except ZvaultError as error:
             return _refusal(error)
+
+    def _read_target(self, target: bytes) -> tuple[str, Query]:
+        """Plain targets are remembered, because clients read the same secrets again and again."""
+        known = self._targets.get(target)
+        if known is not None:
+            return known, {}
+        path, query = read_target(target)
+        if b"?" not in target and len(target) <= _MAX_KEPT_TARGET:
+            if len(self._targets) >= _KEPT_TARGETS:
+                self._targets.clear()
+            self._targets[target] = path
+        return path, query
 
     def _check_headers(self, wire: WireRequest) -> None:
         if self._policy.require_request_header and not wire.head.vault_request:

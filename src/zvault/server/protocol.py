@@ -262,7 +262,8 @@ class HttpProtocol(asyncio.Protocol):
     def _answer(self, answer: Answer) -> None:
         request, self._current = self._current, None
         assert request is not None
-        self._set_deadline(_Phase.IDLE, self._limits.idle_seconds)
+        self._phase = _Phase.IDLE
+        self.deadline = self._connections.now + self._limits.idle_seconds
         head = request.head
         last = answer.close or not head.keep_alive or self._connections.draining
         self._leave(answer, request.method == "HEAD", last, head.is_1_0 and not last)
@@ -277,12 +278,14 @@ class HttpProtocol(asyncio.Protocol):
     def _leave(self, answer: Answer, head_only: bool, last: bool, keep_alive_10: bool) -> None:
         """Send now, or hold back what waits for its record, or stands behind such an answer."""
         self._ending = last
-        if answer.owed is None and not self._held:
+        held = self._held
+        if held:
+            held.append((answer, head_only, last, keep_alive_10))
+        elif answer.owed is None:
             self._send(answer, head_only, last, keep_alive_10)
-            return
-        if not self._held:
+        else:
+            held.append((answer, head_only, last, keep_alive_10))
             self._connections.hold(self)
-        self._held.append((answer, head_only, last, keep_alive_10))
 
     def release(self) -> None:
         """The turn is over: the records get written, then the answers leave."""
@@ -300,11 +303,7 @@ class HttpProtocol(asyncio.Protocol):
     def _send(self, answer: Answer, head_only: bool, last: bool, keep_alive_10: bool) -> None:
         if self._transport.is_closing():
             return
-        self._transport.write(
-            self._renderer.render(
-                answer, head_only=head_only, last=last, keep_alive_10=keep_alive_10
-            )
-        )
+        self._transport.write(self._renderer.render(answer, head_only, last, keep_alive_10))
         if last:
             self._close(linger=answer.close)
 

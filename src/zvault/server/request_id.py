@@ -7,6 +7,8 @@ secrets, so a stock in memory is fine.
 from collections.abc import Callable
 
 _STOCK = 256
+_VERSION_4 = bytes(byte & 0x0F | 0x40 for byte in range(256))
+_VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 
 class RequestIds:
@@ -19,11 +21,18 @@ class RequestIds:
 
     def next(self) -> str:
         """A version 4 UUID."""
-        if self._position == len(self._stock):
-            self._stock = self._random_bytes(16 * _STOCK).hex()
-            self._position = 0
         start = self._position
+        if start == len(self._stock):
+            self._stock = _marked(self._random_bytes(16 * _STOCK)).hex()
+            start = 0
         self._position = start + 32
         text = self._stock[start : start + 32]
-        variant = "89ab"[int(text[16], 16) & 3]
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _marked(stock: bytes) -> bytearray:
+    """Version and variant put into every 16 bytes (RFC 9562 5.4)."""
+    marked = bytearray(stock)
+    marked[6::16] = marked[6::16].translate(_VERSION_4)
+    marked[8::16] = marked[8::16].translate(_VARIANT)
+    return marked

@@ -161,14 +161,14 @@ class RecordWriter:
 
     def _time(self, now_ns: int) -> bytes:
         """Go's RFC3339Nano in UTC without the Z; the seconds are formatted once a second."""
-        second = now_ns // SECOND_NS
+        second, fraction = divmod(now_ns, SECOND_NS)
         if second != self._second:
             self._second_text = format_time(second * SECOND_NS)[:-1].encode()
             self._second = second
-        fraction = now_ns - second * SECOND_NS
         if not fraction:
             return self._second_text
-        return (b"%b.%09d" % (self._second_text, fraction)).rstrip(b"0")
+        text = b"%b.%09d" % (self._second_text, fraction)
+        return text if fraction % 10 else text.rstrip(b"0")
 
     def _draft(self, request: Request, view: AuthView) -> Draft:
         parts = [orjson.dumps(request.path)]
