@@ -44,4 +44,3 @@ def test_path_sets_know_exact_and_prefix() -> None:
     assert "login/bob" in paths
     assert "rawhide" in paths
     assert "logins" not in paths
-    assert 3 not in paths
