@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from tests.support.running import golden, restarted
+from zvault.barrier.view import View
 from zvault.engine.api import Operation
 from zvault.engine.errors import EngineError
 from zvault.records import gojson
 
 STORES = ["vault-file", "openbao-file", "vault-rotated-rekeyed", "vault-s3", "openbao-raft"]
+
+STRANGE_MOUNTS = (("mounts", "strange/"), ("auth", "strange/"))
+
+
+def files(folder: Path) -> list[Path]:
+    """The entries of a file store below a folder."""
+    return sorted(folder.rglob("_*"))
 
 
 def plain(value: Any) -> Any:
@@ -115,25 +123,31 @@ async def test_policies_and_mounts_are_as_the_server_listed_them(name: str, tmp_
 
 
 @pytest.mark.parametrize("name", ["vault-file", "openbao-file"])
-async def test_mounts_of_unknown_engines_answer_and_stay_untouched(
+async def test_mounts_of_engines_that_do_not_run_here_answer_and_stay_untouched(
     name: str, tmp_path: Path
 ) -> None:
     async with golden(name, tmp_path) as (server, store):
-        mounts = server.open.mounts
-        views = [mounts.entry("mounts", "transit/"), mounts.entry("auth", "userpass/")]
-        prefixes = [entry.view_prefix for entry in views if entry is not None]
+        await server.write("sys/mounts/strange", type="ssh")
+        await server.write("sys/auth/strange", type="kerberos")
+        made = [server.open.mounts.entry(*at) for at in STRANGE_MOUNTS]
+        prefixes = [entry.view_prefix for entry in made if entry is not None]
         assert len(prefixes) == 2
-        before = {p: sorted(store.data.joinpath(p).rglob("_*")) for p in prefixes}
-        content = {file: file.read_bytes() for files in before.values() for file in files}
-        assert content
-        with pytest.raises(EngineError, match="unsupported path"):
-            await server.write("transit/encrypt/orders", plaintext="aGk=")
-        with pytest.raises(EngineError, match="unsupported path"):
-            await server.write("auth/userpass/login/operator", "", password="x")
-        await server.write("sys/mounts/more", type="kv")
-        after = {p: sorted(store.data.joinpath(p).rglob("_*")) for p in prefixes}
-        assert after == before
-        assert all(file.read_bytes() == bytes_ for file, bytes_ in content.items())
+        for prefix in prefixes:
+            await View(server.open.barrier, prefix).put("config/kept", b"somebody else's")
+        before = {file: file.read_bytes() for p in prefixes for file in files(store.data / p)}
+        assert len(before) == 2
+        again = await restarted(server)
+        try:
+            for path in ("strange/config/kept", "auth/strange/config/kept"):
+                with pytest.raises(EngineError, match="unsupported path"):
+                    await again.read(path)
+            with pytest.raises(EngineError, match="unsupported path"):
+                await again.write("auth/strange/login/operator", "", password="x")
+            await again.write("sys/mounts/more", type="kv")
+            after = {file: file.read_bytes() for p in prefixes for file in files(store.data / p)}
+            assert after == before
+        finally:
+            await again.core.seal()
 
 
 @pytest.mark.parametrize("name", ["vault-file", "openbao-file"])
