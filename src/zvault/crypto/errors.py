@@ -28,3 +28,9 @@ class OpensslFileError(VerificationError):
     """An ``openssl enc`` file that does not open."""
 
     code = "openssl-file"
+
+
+class SignatureFormatError(VerificationError):
+    """A signature, or the digest to sign, that is not what the algorithm takes."""
+
+    code = "signature-format"

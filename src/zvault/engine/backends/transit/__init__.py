@@ -1,0 +1,1 @@
+"""Transit: encryption, signatures and HMACs with keys that stay in the store."""
