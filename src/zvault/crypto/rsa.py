@@ -6,6 +6,7 @@ Invariant: ``UNSAFE_SKIP_CHECK`` is used for keys that this store has already he
 that a caller hands in.
 """
 
+import hmac
 from dataclasses import dataclass
 from enum import Enum
 
@@ -136,10 +137,10 @@ def verify(
     """Whether the signature is that digest's. Raises ValueError as ``sign`` does."""
     try:
         if algorithm is None:
-            key.verify(signature, digest, padding.PKCS1v15(), NoDigestInfo())
-        else:
-            how = _padding(scheme, salt, algorithm, to_sign=False)
-            key.verify(signature, digest, how, Prehashed(algorithm))
+            found = key.recover_data_from_signature(signature, padding.PKCS1v15(), None)
+            return hmac.compare_digest(found, digest)
+        how = _padding(scheme, salt, algorithm, to_sign=False)
+        key.verify(signature, digest, how, Prehashed(algorithm))
     except InvalidSignature:
         return False
     return True

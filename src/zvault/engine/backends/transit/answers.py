@@ -18,7 +18,7 @@ _KDF_NAMES = {KDF_COUNTER: "hmac-sha256-counter"}
 
 
 def key_data(key: Key, context: bytes = b"") -> dict[str, Any]:
-    """The whole answer of reading a key. Raises UserMistake, Failure."""
+    """The whole answer of reading a key. Raises MistakeError, FailedError."""
     policy, kind = key.policy, key.kind
     data: dict[str, Any] = {
         "name": policy.name,

@@ -20,7 +20,7 @@ from zvault.base.gobase64 import GoBase64Error, decode
 from zvault.crypto import rsa
 from zvault.engine.backends.transit.types import CHACHA, XCHACHA, Family
 from zvault.engine.backends.transit.versions import AnyAead, Key, Version, aead_of
-from zvault.engine.backends.transit.words import PREFIX, Failure, UserMistake
+from zvault.engine.backends.transit.words import PREFIX, FailedError, MistakeError
 
 TAG_BYTES = 16
 _MAX_DIGITS = 18
@@ -45,9 +45,9 @@ def encrypt(
     extras: Extras,
     random_bytes: Callable[[int], bytes],
 ) -> tuple[str, int]:
-    """Ciphertext text and the version used. Raises UserMistake, Failure."""
+    """Ciphertext text and the version used. Raises MistakeError, FailedError."""
     if not key.kind.encrypts:
-        raise UserMistake(f"message encryption not supported for key type {key.kind.name}")
+        raise MistakeError(f"message encryption not supported for key type {key.kind.name}")
     version = key.for_encryption(wanted_version)
     if key.kind.family is Family.RSA:
         _refuse_associated_data(key, extras)
@@ -59,14 +59,16 @@ def encrypt(
 
 def _refuse_associated_data(key: Key, extras: Extras) -> None:
     if extras.associated_data is not None:
-        raise UserMistake(f"'[0].associated_data' provided for non-AEAD cipher suite {key.kind.name}")
+        raise MistakeError(
+            f"'[0].associated_data' provided for non-AEAD cipher suite {key.kind.name}"
+        )
 
 
 def _rsa_encrypt(version: Version, plaintext: bytes) -> bytes:
     try:
         return rsa.encrypt(version.rsa_public(), plaintext, hashes.SHA256())
     except ValueError:
-        raise Failure(
+        raise FailedError(
             "failed to RSA encrypt the plaintext: crypto/rsa: message too long for RSA key size"
         ) from None
 
@@ -94,7 +96,7 @@ def _seal(
 
 def _given_nonce(length: int, extras: Extras) -> bytes:
     if len(extras.nonce) != length:
-        raise UserMistake(
+        raise MistakeError(
             f"base64-decoded nonce must be {length} bytes long when using convergent encryption "
             "with this key"
         )
@@ -109,32 +111,32 @@ def _aead_for(version: Version, context: bytes) -> AnyAead:
 
 
 def split(text: str, what: str, unprefixed: str = "") -> tuple[int, str]:
-    """Version number and base64 of ``vault:v<N>:<base64>``. Raises UserMistake.
+    """Version number and base64 of ``vault:v<N>:<base64>``. Raises MistakeError.
 
     ``what`` it is called in errors; ``unprefixed``: when nothing says what it is.
     """
     if not text.startswith(PREFIX):
-        raise UserMistake(f"invalid {unprefixed or what}: no prefix")
+        raise MistakeError(f"invalid {unprefixed or what}: no prefix")
     number, colon, body = text[len(PREFIX) :].partition(":")
     if not colon:
-        raise UserMistake(f"invalid {what}: wrong number of fields")
+        raise MistakeError(f"invalid {what}: wrong number of fields")
     digits = number[1:] if number[:1] in ("+", "-") else number
     if not digits.isascii() or not digits.isdecimal() or len(digits) > _MAX_DIGITS:
-        raise UserMistake(f"invalid {what}: version number could not be decoded")
+        raise MistakeError(f"invalid {what}: version number could not be decoded")
     return int(number), body
 
 
 def decrypt(key: Key, text: str, extras: Extras) -> bytes:
-    """The plaintext. Raises UserMistake, Failure."""
+    """The plaintext. Raises MistakeError, FailedError."""
     if not key.kind.encrypts:
-        raise UserMistake(f"message decryption not supported for key type {key.kind.name}")
+        raise MistakeError(f"message decryption not supported for key type {key.kind.name}")
     number, body = split(text, "ciphertext")
     # Keys once began at version 0, which is now called 1.
     version = key.for_decryption(number or 1, "ciphertext")
     try:
         sealed = decode(body)
     except GoBase64Error:
-        raise UserMistake("invalid ciphertext: could not decode base64") from None
+        raise MistakeError("invalid ciphertext: could not decode base64") from None
     if key.kind.family is Family.RSA:
         _refuse_associated_data(key, extras)
         return _rsa_decrypt(version, sealed)
@@ -143,11 +145,13 @@ def decrypt(key: Key, text: str, extras: Extras) -> bytes:
 
 def _rsa_decrypt(version: Version, sealed: bytes) -> bytes:
     if version.is_public_only:
-        raise Failure("cannot decrypt ciphertext, key version does not have a private counterpart")
+        raise FailedError(
+            "cannot decrypt ciphertext, key version does not have a private counterpart"
+        )
     try:
         return rsa.decrypt(version.rsa_private(), sealed, hashes.SHA256())
     except ValueError:
-        raise Failure(
+        raise FailedError(
             "failed to RSA decrypt the ciphertext: crypto/rsa: decryption error"
         ) from None
 
@@ -159,7 +163,7 @@ def _open(version: Version, sealed: bytes, extras: Extras) -> bytes:
         nonce = _given_nonce(nonce_bytes, extras)
     else:
         if len(sealed) < nonce_bytes:
-            raise UserMistake("invalid ciphertext length")
+            raise MistakeError("invalid ciphertext length")
         nonce, sealed = sealed[:nonce_bytes], sealed[nonce_bytes:]
     # The AEAD key of every convergent version is the beginning of the derived bytes.
     aead = _aead_for(version, extras.context)
@@ -169,4 +173,4 @@ def _open(version: Version, sealed: bytes, extras: Extras) -> bytes:
         return aead.decrypt(nonce, sealed, extras.associated_data)
     except InvalidTag:
         who = "chacha20poly1305" if kind in (CHACHA, XCHACHA) else "cipher"
-        raise UserMistake(f"{who}: message authentication failed") from None
+        raise MistakeError(f"{who}: message authentication failed") from None

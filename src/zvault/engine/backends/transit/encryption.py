@@ -23,7 +23,7 @@ from zvault.engine.backends.transit.settings import MountSettings
 from zvault.engine.backends.transit.store import TransitStore
 from zvault.engine.backends.transit.types import Family
 from zvault.engine.backends.transit.versions import Key
-from zvault.engine.backends.transit.words import Failure, UserMistake, internal
+from zvault.engine.backends.transit.words import FailedError, MistakeError, internal
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import FieldData
@@ -58,9 +58,9 @@ def tried(act: Callable[[Item], dict[str, Any]], item: Item) -> Outcome:
     """Do one item; a refusal stays with it."""
     try:
         return Outcome(act(item))
-    except (UserMistake, GoBase64Error) as mistake:
+    except (MistakeError, GoBase64Error) as mistake:
         return Outcome({}, str(mistake))
-    except Failure as failure:
+    except FailedError as failure:
         return Outcome({}, str(failure), is_internal=True)
 
 
@@ -90,14 +90,14 @@ def single_item(data: FieldData, request: Request, name: str, missing: str) -> I
 
 
 def _extras(item: Item, index: int) -> Extras:
-    """What comes with the text. Raises GoBase64Error, Failure."""
+    """What comes with the text. Raises GoBase64Error, FailedError."""
     context = decode(item.get("context") or "")
     nonce = decode(item.get("nonce") or "")
     given = item.get("associated_data") or ""
     try:
         return Extras(context, nonce, decode(given) if given else None)
     except GoBase64Error as error:
-        raise Failure(
+        raise FailedError(
             f"unable to get associated_data/additional_data from factory[{index}]: {error}"
         ) from None
 
@@ -252,7 +252,7 @@ class Encryption:
 
     def _rewrap_item(self, key: Key, item: Item) -> dict[str, Any]:
         if not item.get("ciphertext"):
-            raise UserMistake(_NO_CIPHERTEXT)
+            raise MistakeError(_NO_CIPHERTEXT)
         extras = _extras(item, item["index"])
         plaintext = ciphers.decrypt(key, item["ciphertext"], extras)
         text, version = ciphers.encrypt(
@@ -293,7 +293,7 @@ def _refuse_nonce(key: Key, extras: Extras) -> None:
     policy = key.policy
     is_oldest = policy.convergent_encryption and policy.convergent_version == 1
     if extras.nonce and not is_oldest:
-        raise UserMistake("provided nonce not allowed for this key")
+        raise MistakeError("provided nonce not allowed for this key")
 
 
 def _decrypt_item(key: Key, item: Item) -> dict[str, Any]:

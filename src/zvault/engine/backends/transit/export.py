@@ -20,7 +20,7 @@ from zvault.engine.backends.transit.signatures import hmac_key
 from zvault.engine.backends.transit.store import Archive, TransitStore
 from zvault.engine.backends.transit.types import Family
 from zvault.engine.backends.transit.versions import Key, Version
-from zvault.engine.backends.transit.words import Failure, internal
+from zvault.engine.backends.transit.words import FailedError, internal
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.framework import FieldData
 from zvault.records.errors import RecordError
@@ -51,7 +51,7 @@ class Export:
         versions = _wanted_versions(key, data["version"].removeprefix("/"))
         try:
             keys = {str(v.number): exported(v, wanted) for v in versions}
-        except Failure as failure:
+        except FailedError as failure:
             raise internal(str(failure)) from None
         name = key.policy.name
         return Response(data={"name": name, "type": key.kind.name, "keys": keys})
@@ -122,12 +122,12 @@ def _check_whole(policy: TransitPolicy, archive: Archive, store_family: str) -> 
     try:
         for number in keys:
             prove(key.version(number))
-    except (Failure, RecordError) as error:
+    except (FailedError, RecordError) as error:
         raise internal(f"version {number} in the backup makes no key: {error}") from None
 
 
 def prove(version: Version) -> None:
-    """Open everything a version holds. Raises Failure, RecordError."""
+    """Open everything a version holds. Raises FailedError, RecordError."""
     hmac_key(version)
     family = version.key.kind.family
     if family is Family.AEAD:
@@ -179,19 +179,21 @@ def _wanted_versions(key: Key, text: str) -> list[Version]:
 
 
 def exported(version: Version, wanted: str) -> str:
-    """One version's material as text. Raises Failure."""
+    """One version's material as text. Raises FailedError."""
     kind = version.key.kind
     if wanted == "hmac-key":
         return base64.b64encode(hmac_key(version)).decode()
     if wanted == "certificate-chain":
-        raise Failure("selected key version does not have a certificate chain imported")
+        raise FailedError("selected key version does not have a certificate chain imported")
     if wanted == "public-key":
         if not kind.signs:
-            raise Failure(f"unknown key type {kind.name} for export type {wanted}")
+            raise FailedError(f"unknown key type {kind.name} for export type {wanted}")
         text = public_text(version)
         return text.strip() if kind.family is Family.ECDSA else text
     if version.is_public_only:
-        raise Failure("unable to export private key, key version does not contain a private part")
+        raise FailedError(
+            "unable to export private key, key version does not contain a private part"
+        )
     if kind.family is Family.RSA:
         return rsa.private_pem(version.rsa_private())
     if kind.family is Family.ECDSA:

@@ -28,7 +28,7 @@ from zvault.engine.backends.transit.material import (
 from zvault.engine.backends.transit.store import Archive, TransitStore
 from zvault.engine.backends.transit.types import RSA_4096, Family, KeyType
 from zvault.engine.backends.transit.versions import Key
-from zvault.engine.backends.transit.words import Failure, internal
+from zvault.engine.backends.transit.words import FailedError, internal
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.framework import FieldData
 from zvault.records.transit import (
@@ -104,9 +104,7 @@ class Importing:
                 )
             policy = key.policy
             if not policy.imported:
-                raise internal(
-                    "the import_version endpoint can only be used with an imported key"
-                )
+                raise internal("the import_version endpoint can only be used with an imported key")
             if "version" in data:
                 await self._complete(key, data)
                 return
@@ -126,7 +124,7 @@ class Importing:
             raise internal("private key imported, key version cannot be updated")
         try:
             parts = private_parts(key.kind, await self._unwrapped(data))
-        except Failure as failure:
+        except FailedError as failure:
             raise internal(f"error importing key: {failure}") from None
         fits = all(
             parts.get(name, known) == known
@@ -150,7 +148,7 @@ class Importing:
             if not kind.signs:
                 raise internal("provided type does not support public_key import")
             return public_version(kind, data["public_key"], now_ns, random_bytes)
-        except Failure as failure:
+        except FailedError as failure:
             raise internal(f"error importing key: {failure}") from None
 
     async def _unwrapped(self, data: FieldData) -> bytes:
@@ -198,5 +196,3 @@ def _new_policy(name: str, data: FieldData, kind: KeyType, store_family: str) ->
     )
     check_derivation(policy, kind)
     return policy
-
-

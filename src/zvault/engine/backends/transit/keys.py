@@ -25,7 +25,7 @@ from zvault.engine.backends.transit.material import (
 from zvault.engine.backends.transit.store import Archive, TransitStore
 from zvault.engine.backends.transit.types import Family, KeyType
 from zvault.engine.backends.transit.versions import Key
-from zvault.engine.backends.transit.words import Failure, UserMistake, internal
+from zvault.engine.backends.transit.words import FailedError, MistakeError, internal
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.framework import FieldData
 from zvault.records.transit import (
@@ -56,9 +56,7 @@ class Keys:
     async def make(self, policy: TransitPolicy, kind: KeyType) -> Key:
         """Version 1 of a new key; hold its lock. Raises EngineError."""
         check_derivation(policy, kind)
-        if kind.family is Family.HMAC and not (
-            MIN_HMAC_BYTES <= policy.key_size <= MAX_HMAC_BYTES
-        ):
+        if kind.family is Family.HMAC and not (MIN_HMAC_BYTES <= policy.key_size <= MAX_HMAC_BYTES):
             raise internal("invalid key size for HMAC key, must be between 32 and 512 bytes")
         first = await self._generated(kind, policy.key_size)
         if policy.convergent_encryption:
@@ -186,7 +184,7 @@ class Keys:
 def _shown(key: Key, warnings: list[str] | None = None, context: bytes = b"") -> Response:
     try:
         return Response(data=key_data(key, context), warnings=warnings or [])
-    except (UserMistake, Failure) as error:
+    except (MistakeError, FailedError) as error:
         raise internal(str(error)) from None
 
 

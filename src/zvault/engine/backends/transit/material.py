@@ -21,7 +21,7 @@ from zvault.base.secret import Secret
 from zvault.crypto import ecdsa, rsa
 from zvault.crypto.pem import public_pem, read_private_der, read_public_pem
 from zvault.engine.backends.transit.types import Family, KeyType
-from zvault.engine.backends.transit.words import Failure
+from zvault.engine.backends.transit.words import FailedError
 from zvault.records.transit import KeyVersion, encoded, new_version
 
 MIN_HMAC_BYTES = 32
@@ -98,15 +98,15 @@ def _rsa_public_json(key: rsa.PublicKey) -> dict[str, Any]:
 
 
 def imported(kind: KeyType, content: bytes, now_ns: int, random_bytes: Random) -> KeyVersion:
-    """A version of unwrapped material: raw bytes, or PKCS #8. Raises Failure."""
+    """A version of unwrapped material: raw bytes, or PKCS #8. Raises FailedError."""
     if kind.family is Family.HMAC:
         if not MIN_HMAC_BYTES <= len(content) <= MAX_HMAC_BYTES:
-            raise Failure(f"invalid key size {len(content)} bytes for key type {kind.name}")
+            raise FailedError(f"invalid key size {len(content)} bytes for key type {kind.name}")
         key = Secret(content)
         return new_version(now_ns, key, key=encoded(key))
     if kind.family is Family.AEAD:
         if len(content) != kind.key_bytes:
-            raise Failure(f"invalid key size {len(content)} bytes for key type {kind.name}")
+            raise FailedError(f"invalid key size {len(content)} bytes for key type {kind.name}")
         parts: Parts = {"key": encoded(Secret(content))}
     else:
         parts = private_parts(kind, content)
@@ -114,11 +114,11 @@ def imported(kind: KeyType, content: bytes, now_ns: int, random_bytes: Random) -
 
 
 def private_parts(kind: KeyType, content: bytes) -> Parts:
-    """What a PKCS #8 key adds to a version. Raises Failure."""
+    """What a PKCS #8 key adds to a version. Raises FailedError."""
     try:
         key = read_private_der(content)
     except ValueError:
-        raise Failure("error parsing asymmetric key: not a private key in PKCS #8") from None
+        raise FailedError("error parsing asymmetric key: not a private key in PKCS #8") from None
     if kind.family is Family.ED25519 and isinstance(key, Ed25519PrivateKey):
         return _ed25519_parts(key)
     if kind.family is Family.ECDSA and isinstance(key, ec.EllipticCurvePrivateKey):
@@ -130,20 +130,20 @@ def private_parts(kind: KeyType, content: bytes) -> Parts:
             "rsa_key": rsa_json(key),
             "rsa_public_key": _rsa_public_json(key.public_key()),
         }
-    raise Failure(f"invalid key type: expected {kind.name}")
+    raise FailedError(f"invalid key type: expected {kind.name}")
 
 
 def public_version(kind: KeyType, text: str, now_ns: int, random_bytes: Random) -> KeyVersion:
-    """A version without a private half, of a ``PUBLIC KEY``. Raises Failure."""
+    """A version without a private half, of a ``PUBLIC KEY``. Raises FailedError."""
     return new_version(now_ns, Secret(random_bytes(32)), **public_parts(kind, text))
 
 
 def public_parts(kind: KeyType, text: str) -> Parts:
-    """What a public key adds to a version. Raises Failure."""
+    """What a public key adds to a version. Raises FailedError."""
     try:
         key = read_public_pem(text.encode())
     except ValueError:
-        raise Failure("error parsing public key: not in PEM format") from None
+        raise FailedError("error parsing public key: not in PEM format") from None
     if kind.family is Family.ED25519 and isinstance(key, Ed25519PublicKey):
         raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
         return {"public_key": base64.b64encode(raw).decode()}
@@ -153,7 +153,7 @@ def public_parts(kind: KeyType, text: str) -> Parts:
     if kind.family is Family.RSA and isinstance(key, rsa_keys.RSAPublicKey):
         _check_bits(kind, key.key_size)
         return {"rsa_public_key": _rsa_public_json(key)}
-    raise Failure(f"invalid key type: expected {kind.name}")
+    raise FailedError(f"invalid key type: expected {kind.name}")
 
 
 def _check_curve(kind: KeyType, curve: ec.EllipticCurve) -> None:
@@ -161,10 +161,9 @@ def _check_curve(kind: KeyType, curve: ec.EllipticCurve) -> None:
     if curve.name != expected.curve.name:
         names = {known.curve.name: name for name, known in ecdsa.CURVES.items()}
         got = names.get(curve.name, curve.name)
-        raise Failure(f"invalid curve: expected {expected.name}, got {got}")
+        raise FailedError(f"invalid curve: expected {expected.name}, got {got}")
 
 
 def _check_bits(kind: KeyType, bits: int) -> None:
     if bits != kind.bits:
-        raise Failure(f"invalid key size: expected {kind.bits} bits, got {bits} bits")
-
+        raise FailedError(f"invalid key size: expected {kind.bits} bits, got {bits} bits")

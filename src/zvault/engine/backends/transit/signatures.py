@@ -23,7 +23,7 @@ from zvault.crypto.errors import SignatureFormatError
 from zvault.engine.backends.transit.ciphers import split
 from zvault.engine.backends.transit.types import Family
 from zvault.engine.backends.transit.versions import Key, Version
-from zvault.engine.backends.transit.words import PREFIX, Failure, UserMistake
+from zvault.engine.backends.transit.words import PREFIX, FailedError, MistakeError
 
 T = TypeVar("T")
 NO_HASH = "none"
@@ -59,13 +59,13 @@ class Manner:
 
 
 def sign(key: Key, wanted_version: int, message: bytes, context: bytes, how: Manner) -> "Signed":
-    """A signature. Raises Failure for what Vault calls internal, UserMistake for the rest."""
+    """A signature. Raises FailedError for what Vault calls internal, MistakeError for the rest."""
     try:
         version = key.for_encryption(wanted_version, "signing")
-    except UserMistake as mistake:
-        raise Failure(str(mistake)) from None
+    except MistakeError as mistake:
+        raise FailedError(str(mistake)) from None
     if version.is_public_only:
-        raise Failure("requested version for signing does not contain a private part")
+        raise FailedError("requested version for signing does not contain a private part")
     public = b""
     if key.kind.family is Family.ED25519:
         private = _derived_or_failure(version.ed25519_private, context)
@@ -94,15 +94,15 @@ def _raw_public(key: Ed25519PublicKey) -> bytes:
 
 
 def derived_public_key(version: Version, context: bytes) -> bytes:
-    """The public half for a context. Raises UserMistake, Failure."""
+    """The public half for a context. Raises MistakeError, FailedError."""
     return _raw_public(version.ed25519_public(context))
 
 
 def _derived_or_failure(open_key: Callable[[bytes], T], context: bytes) -> T:
     try:
         return open_key(context)
-    except UserMistake as mistake:
-        raise Failure(f"error deriving key: {mistake}") from None
+    except MistakeError as mistake:
+        raise FailedError(f"error deriving key: {mistake}") from None
 
 
 def _sign_ecdsa(version: Version, digest: bytes, how: Manner) -> bytes:
@@ -110,7 +110,7 @@ def _sign_ecdsa(version: Version, digest: bytes, how: Manner) -> bytes:
     try:
         signature = ecdsa.sign(curve, version.ec_private(), digest)
     except SignatureFormatError as error:
-        raise UserMistake(error.message) from None
+        raise MistakeError(error.message) from None
     return ecdsa.halves(curve, signature) if how.jws else signature
 
 
@@ -118,7 +118,7 @@ def _scheme(how: Manner) -> rsa.Scheme:
     try:
         return rsa.Scheme(how.scheme)
     except ValueError:
-        raise Failure(f"unsupported rsa signature algorithm {how.scheme}") from None
+        raise FailedError(f"unsupported rsa signature algorithm {how.scheme}") from None
 
 
 def _algorithm(how: Manner, digest: bytes) -> hashes.HashAlgorithm | None:
@@ -126,34 +126,35 @@ def _algorithm(how: Manner, digest: bytes) -> hashes.HashAlgorithm | None:
         return None
     algorithm = HASHES[how.hash][1]()
     if len(digest) != algorithm.digest_size:
-        raise Failure("crypto/rsa: input must be hashed with given hash")
+        raise FailedError("crypto/rsa: input must be hashed with given hash")
     return algorithm
 
 
-def _checked_salt(how: Manner, key: rsa.PublicKey, algorithm: hashes.HashAlgorithm | None) -> None:
-    if isinstance(how.salt, int) and algorithm is not None and _scheme(how) is rsa.Scheme.PSS:
-        if how.salt > rsa.max_salt_bytes(key, algorithm):
-            raise Failure(f"requested salt length {how.salt} is invalid")
+def _check_salt(how: Manner, key: rsa.PublicKey, algorithm: hashes.HashAlgorithm | None) -> None:
+    if algorithm is None or how.scheme != rsa.Scheme.PSS.value or isinstance(how.salt, rsa.Salt):
+        return
+    if how.salt > rsa.max_salt_bytes(key, algorithm):
+        raise FailedError(f"requested salt length {how.salt} is invalid")
 
 
 def _sign_rsa(version: Version, digest: bytes, how: Manner) -> bytes:
     scheme = _scheme(how)
     algorithm = _algorithm(how, digest)
-    _checked_salt(how, version.rsa_public(), algorithm)
+    _check_salt(how, version.rsa_public(), algorithm)
     try:
         return rsa.sign(version.rsa_private(), digest, algorithm, scheme, how.salt)
     except ValueError:
-        raise Failure("crypto/rsa: message too long for RSA key size") from None
+        raise FailedError("crypto/rsa: message too long for RSA key size") from None
 
 
 def verify(key: Key, message: bytes, text: str, context: bytes, how: Manner) -> bool:
-    """Whether a signature is that message's. Raises UserMistake, Failure."""
+    """Whether a signature is that message's. Raises MistakeError, FailedError."""
     number, body = split(text, "signature")
     version = key.for_decryption(number, "signature")
     try:
         raw = decode_raw_url(body) if how.jws else decode(body)
     except GoBase64Error:
-        raise UserMistake("invalid base64 signature value") from None
+        raise MistakeError("invalid base64 signature value") from None
     if key.kind.family is Family.ED25519:
         return _verify_ed25519(version, message, context, raw)
     digest = how.digest_of(message)
@@ -176,56 +177,56 @@ def _verify_ecdsa(version: Version, digest: bytes, raw: bytes, how: Manner) -> b
         der = ecdsa.der_of_halves(raw) if how.jws else ecdsa.checked_der(raw)
         return ecdsa.verify(version.curve(), version.ec_public(), digest, der)
     except SignatureFormatError as error:
-        raise UserMistake(error.message) from None
+        raise MistakeError(error.message) from None
 
 
 def _verify_rsa(version: Version, digest: bytes, raw: bytes, how: Manner) -> bool:
     scheme = _scheme(how)
     algorithm = _algorithm(how, digest)
     public = version.rsa_public()
-    _checked_salt(how, public, algorithm)
+    _check_salt(how, public, algorithm)
     return rsa.verify(public, digest, algorithm, scheme, how.salt, raw)
 
 
 def hmac_key(version: Version) -> bytes:
-    """The key of a version's HMACs. Raises Failure."""
+    """The key of a version's HMACs. Raises FailedError."""
     secret = version.entry.hmac_key_bytes()
     if secret is None:
-        raise Failure("no HMAC key exists for that key version")
+        raise FailedError("no HMAC key exists for that key version")
     return secret.reveal()
 
 
 def hmac_of(key: Key, wanted_version: int, message: bytes, hash_name: str) -> str:
-    """``vault:v<N>:<base64>`` of the HMAC. Raises Failure."""
+    """``vault:v<N>:<base64>`` of the HMAC. Raises FailedError."""
     number = wanted_version or key.policy.latest_version
     mac = hmac.digest(hmac_key(key.version(number)), message, HASHES[hash_name][0])
     return f"{PREFIX}{number}:{base64.b64encode(mac).decode()}"
 
 
 def checked_hmac_version(key: Key, wanted: int) -> None:
-    """Raises UserMistake for a version that makes no HMACs."""
+    """Raises MistakeError for a version that makes no HMACs."""
     policy = key.policy
     if wanted < 0:
-        raise UserMistake("key version does not exist (cannot be negative)")
+        raise MistakeError("key version does not exist (cannot be negative)")
     if wanted > policy.latest_version:
-        raise UserMistake(
+        raise MistakeError(
             f"key version does not exist; latest key version is {policy.latest_version}"
         )
     if wanted and wanted != policy.latest_version and wanted < policy.min_encryption_version:
-        raise UserMistake("cannot generate HMAC: version is too old (disallowed by policy)")
+        raise MistakeError("cannot generate HMAC: version is too old (disallowed by policy)")
 
 
 def verify_hmac(key: Key, message: bytes, text: str, hash_name: str) -> bool:
-    """Whether an HMAC is that message's. Raises UserMistake, Failure."""
+    """Whether an HMAC is that message's. Raises MistakeError, FailedError."""
     number, body = split(text, "HMAC", "HMAC to verify")
     try:
         given = decode(body)
     except GoBase64Error as error:
-        raise UserMistake(f"unable to decode verification HMAC as base64: {error}") from None
+        raise MistakeError(f"unable to decode verification HMAC as base64: {error}") from None
     policy = key.policy
     if number > policy.latest_version:
-        raise UserMistake("invalid HMAC: version is too new")
+        raise MistakeError("invalid HMAC: version is too new")
     if number < max(policy.min_decryption_version, 1):
-        raise UserMistake("cannot verify HMAC: version is too old (disallowed by policy)")
+        raise MistakeError("cannot verify HMAC: version is too old (disallowed by policy)")
     made = hmac.digest(hmac_key(key.version(number)), message, HASHES[hash_name][0])
     return hmac.compare_digest(made, given)

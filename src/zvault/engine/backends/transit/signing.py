@@ -33,7 +33,7 @@ from zvault.engine.backends.transit.signatures import (
 )
 from zvault.engine.backends.transit.store import TransitStore
 from zvault.engine.backends.transit.versions import Key
-from zvault.engine.backends.transit.words import UserMistake
+from zvault.engine.backends.transit.words import MistakeError
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import FieldData
@@ -90,14 +90,14 @@ def _input(item: Item) -> bytes:
     try:
         return decode(item.get("input") or "")
     except GoBase64Error as error:
-        raise UserMistake(f"unable to decode input as base64: {error}") from None
+        raise MistakeError(f"unable to decode input as base64: {error}") from None
 
 
 def _context(item: Item) -> bytes:
     try:
         return decode(item.get("context") or "")
     except GoBase64Error:
-        raise UserMistake("failed to base64-decode context") from None
+        raise MistakeError("failed to base64-decode context") from None
 
 
 class Signing:
@@ -130,7 +130,7 @@ class Signing:
         items = (
             loose_items(data["batch_input"], "transit.batchRequestVerifyItem", _VERIFY_ITEM)
             if is_batch
-            else [{name: data[name] for name in ("input", "context") + ("signature", "hmac")}]
+            else [{name: data[name] for name in ("input", "context", "signature", "hmac")}]
         )
         if _is_about_hmacs(items, is_batch):
             return await self._verify_hmacs(data, items, is_batch)
@@ -141,9 +141,7 @@ class Signing:
         outcomes = await all_tried(key, partial(_verified, key, how), items)
         return _calm(outcomes, items, {"valid": False}) if is_batch else one_answer(outcomes[0])
 
-    async def _verify_hmacs(
-        self, data: FieldData, items: list[Item], is_batch: bool
-    ) -> Response:
+    async def _verify_hmacs(self, data: FieldData, items: list[Item], is_batch: bool) -> Response:
         key = usable(await self._store.key(data["name"]))
         name = _hmac_hash(_in_path(data) or data["hash_algorithm"] or "sha2-256")
         outcomes = await all_tried(key, partial(_hmac_verified, key, name), items)
@@ -156,7 +154,7 @@ class Signing:
         version = data["key_version"]
         try:
             checked_hmac_version(key, version)
-        except UserMistake as mistake:
+        except MistakeError as mistake:
             raise InvalidRequestError(str(mistake)) from None
         name = _hmac_hash(_in_path(data) or data["algorithm"] or "sha2-256")
         if is_batch:
@@ -220,11 +218,9 @@ def _hmac_hash(name: str) -> str:
 
 def _hmac_made(key: Key, version: int, name: str, item: Item) -> dict[str, Any]:
     if "input" not in item:
-        raise UserMistake(_NO_INPUT)
+        raise MistakeError(_NO_INPUT)
     return {"hmac": hmac_of(key, version, _input(item), name)}
 
 
 def _hmac_verified(key: Key, name: str, item: Item) -> dict[str, Any]:
     return {"valid": verify_hmac(key, _input(item), item.get("hmac") or "", name)}
-
-

@@ -24,7 +24,7 @@ from zvault.crypto.aead import new_aead
 from zvault.crypto.kdf import counter_mode_sha256, hkdf_sha256
 from zvault.engine.backends.transit import words
 from zvault.engine.backends.transit.types import CHACHA, XCHACHA, Family, KeyType, numbered
-from zvault.engine.backends.transit.words import Failure, UserMistake
+from zvault.engine.backends.transit.words import FailedError, MistakeError
 from zvault.records.transit import (
     CONVERGENT_PER_KEY,
     KDF_COUNTER,
@@ -48,36 +48,36 @@ class Key:
         self._opened: dict[int, Version] = {}
 
     def version(self, number: int) -> "Version":
-        """A version by its number. Raises Failure when the policy does not hold it."""
+        """A version by its number. Raises FailedError when the policy does not hold it."""
         found = self._opened.get(number)
         if found is None:
             entry = self.policy.keys.get(number)
             if entry is None:
-                raise Failure("no such key version")
+                raise FailedError("no such key version")
             found = self._opened[number] = Version(self, entry, number)
         return found
 
     def for_encryption(self, wanted: int, act: str = "encryption") -> "Version":
-        """The version to encrypt or sign with; 0 is the latest. Raises UserMistake."""
+        """The version to encrypt or sign with; 0 is the latest. Raises MistakeError."""
         policy = self.policy
         if wanted == 0:
             wanted = policy.latest_version
         elif wanted < 0:
-            raise UserMistake(f"requested version for {act} is negative")
+            raise MistakeError(f"requested version for {act} is negative")
         elif wanted > policy.latest_version:
-            raise UserMistake(f"requested version for {act} is higher than the latest key version")
+            raise MistakeError(f"requested version for {act} is higher than the latest key version")
         elif wanted < policy.min_encryption_version:
-            raise UserMistake(
+            raise MistakeError(
                 f"requested version for {act} is less than the minimum encryption key version"
             )
         return self.version(wanted)
 
     def for_decryption(self, number: int, what: str) -> "Version":
-        """The version that made a ciphertext, signature or HMAC. Raises UserMistake."""
+        """The version that made a ciphertext, signature or HMAC. Raises MistakeError."""
         if number > self.policy.latest_version:
-            raise UserMistake(f"invalid {what}: version is too new")
+            raise MistakeError(f"invalid {what}: version is too new")
         if number < max(self.policy.min_decryption_version, 1):
-            raise UserMistake(words.TOO_OLD)
+            raise MistakeError(words.TOO_OLD)
         return self.version(number)
 
 
@@ -95,10 +95,10 @@ class Version:
         self._public: Any = None
 
     def secret(self) -> Secret:
-        """The stored symmetric key or Ed25519 pair. Raises Failure, RecordError."""
+        """The stored symmetric key or Ed25519 pair. Raises FailedError, RecordError."""
         found = self.entry.key_bytes()
         if found is None:
-            raise Failure("the key version holds no key material")
+            raise FailedError("the key version holds no key material")
         return found
 
     def convergent_version(self) -> int:
@@ -107,16 +107,16 @@ class Version:
         return self.entry.convergent_version if stated == CONVERGENT_PER_KEY else stated
 
     def derived(self, context: bytes, length: int) -> bytes:
-        """Key bytes for a context. Raises UserMistake without one."""
+        """Key bytes for a context. Raises MistakeError without one."""
         if not context:
-            raise UserMistake(words.NO_CONTEXT)
+            raise MistakeError(words.NO_CONTEXT)
         kdf = self.key.policy.kdf
         secret = self.secret().reveal()
         if kdf == KDF_HKDF:
             return hkdf_sha256(secret, context, length)
         if kdf == KDF_COUNTER and length == 32:
             return counter_mode_sha256(secret, context, 256)
-        raise Failure("unsupported key derivation mode")
+        raise FailedError("unsupported key derivation mode")
 
     def aead(self) -> AnyAead:
         """The AEAD of a key that is not derived."""
@@ -125,7 +125,7 @@ class Version:
         return self._aead
 
     def ed25519_private(self, context: bytes) -> Ed25519PrivateKey:
-        """The signing key, that of the context for a derived key. Raises UserMistake, Failure."""
+        """The signing key, that of the context for a derived key. Raises MistakeError, FailedError."""
         if self.key.policy.derived:
             seed = self.derived(context, ED25519_SEED_BYTES)
             return Ed25519PrivateKey.from_private_bytes(seed)
@@ -135,51 +135,51 @@ class Version:
         return self._private  # type: ignore[no-any-return]
 
     def ed25519_public(self, context: bytes) -> Ed25519PublicKey:
-        """The verifying key. Raises UserMistake, Failure."""
+        """The verifying key. Raises MistakeError, FailedError."""
         if self.key.policy.derived or self.entry.key is not None:
             return self.ed25519_private(context).public_key()
         try:
             raw = base64.b64decode(self.entry.public_key, validate=True)
             return Ed25519PublicKey.from_public_bytes(raw)
         except (binascii.Error, ValueError):
-            raise Failure("the key version holds no public key") from None
+            raise FailedError("the key version holds no public key") from None
 
     def curve(self) -> ecdsa.Curve:
         """The curve of an ECDSA key."""
         return ecdsa.CURVES[self.key.kind.curve]
 
     def ec_private(self) -> ecdsa.PrivateKey:
-        """The ECDSA private key. Raises Failure."""
+        """The ECDSA private key. Raises FailedError."""
         if self._private is None:
             if self.entry.ec_d is None:
-                raise Failure("the key version holds no private key")
+                raise FailedError("the key version holds no private key")
             self._private = _or_failure(ecdsa.private_key, self.curve(), self.entry.ec_d)
         return self._private  # type: ignore[no-any-return]
 
     def ec_public(self) -> ecdsa.PublicKey:
-        """The ECDSA public key. Raises Failure."""
+        """The ECDSA public key. Raises FailedError."""
         if self._public is None:
             x, y = self.entry.ec_x, self.entry.ec_y
             if x is None or y is None:
-                raise Failure("the key version holds no public key")
+                raise FailedError("the key version holds no public key")
             self._public = _or_failure(ecdsa.public_key, self.curve(), x, y)
         return self._public  # type: ignore[no-any-return]
 
     def rsa_private(self) -> rsa.PrivateKey:
-        """The RSA private key. Raises Failure."""
+        """The RSA private key. Raises FailedError."""
         if self._private is None:
             if self.entry.rsa_key is None:
-                raise Failure("the key version holds no private key")
+                raise FailedError("the key version holds no private key")
             numbers = _or_failure(rsa_numbers, self.entry.rsa_key)
             self._private = _or_failure(rsa.private_key, numbers, checked=False)
         return self._private  # type: ignore[no-any-return]
 
     def rsa_public(self) -> rsa.PublicKey:
-        """The RSA public key. Raises Failure."""
+        """The RSA public key. Raises FailedError."""
         if self._public is None:
             numbers = self.entry.rsa_key or self.entry.rsa_public_key
             if numbers is None:
-                raise Failure("the key version holds no public key")
+                raise FailedError("the key version holds no public key")
             self._public = _or_failure(_rsa_public, numbers)
         return self._public  # type: ignore[no-any-return]
 
@@ -196,9 +196,9 @@ class Version:
 
 
 def aead_of(kind: KeyType, key: bytes) -> AnyAead:
-    """The AEAD of a kind under a key. Raises Failure for a key of the wrong length."""
+    """The AEAD of a kind under a key. Raises FailedError for a key of the wrong length."""
     if len(key) != kind.key_bytes:
-        raise Failure("the key version's key has the wrong length")
+        raise FailedError("the key version's key has the wrong length")
     if kind is CHACHA:
         return chacha.ChaCha20Poly1305(key)
     if kind is XCHACHA:
@@ -224,4 +224,4 @@ def _or_failure(make: Any, *parts: Any, **more: Any) -> Any:
     try:
         return make(*parts, **more)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise Failure("the key version's numbers make no key") from None
+        raise FailedError("the key version's numbers make no key") from None

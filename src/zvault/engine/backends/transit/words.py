@@ -17,11 +17,11 @@ NO_BATCH = "missing batch input to process"
 PREFIX = "vault:v"
 
 
-class UserMistake(Exception):
+class MistakeError(Exception):
     """An item's input is wrong: 400, or the item's ``error`` in a batch."""
 
 
-class Failure(Exception):
+class FailedError(Exception):
     """What Vault calls an internal error though a caller may have caused it: 500."""
 
 
