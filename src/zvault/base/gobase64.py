@@ -74,7 +74,7 @@ def _check_padding(data: bytes, position: int, letters: int) -> None:
         if position == len(data):
             raise GoBase64Error(len(data))
         if data[position] != _PAD:
-            raise GoBase64Error(position)
+            raise GoBase64Error(position - 1)
         position = _after_line_ends(data, position + 1)
     if position < len(data):
         raise GoBase64Error(position)

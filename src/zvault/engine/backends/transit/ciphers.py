@@ -50,18 +50,10 @@ def encrypt(
         raise MistakeError(f"message encryption not supported for key type {key.kind.name}")
     version = key.for_encryption(wanted_version)
     if key.kind.family is Family.RSA:
-        _refuse_associated_data(key, extras)
         sealed = _rsa_encrypt(version, plaintext)
     else:
         sealed = _seal(version, plaintext, extras, random_bytes)
     return f"{PREFIX}{version.number}:{base64.b64encode(sealed).decode()}", version.number
-
-
-def _refuse_associated_data(key: Key, extras: Extras) -> None:
-    if extras.associated_data is not None:
-        raise MistakeError(
-            f"'[0].associated_data' provided for non-AEAD cipher suite {key.kind.name}"
-        )
 
 
 def _rsa_encrypt(version: Version, plaintext: bytes) -> bytes:
@@ -138,7 +130,6 @@ def decrypt(key: Key, text: str, extras: Extras) -> bytes:
     except GoBase64Error:
         raise MistakeError("invalid ciphertext: could not decode base64") from None
     if key.kind.family is Family.RSA:
-        _refuse_associated_data(key, extras)
         return _rsa_decrypt(version, sealed)
     return _open(version, sealed, extras)
 
@@ -159,14 +150,14 @@ def _rsa_decrypt(version: Version, sealed: bytes) -> bytes:
 def _open(version: Version, sealed: bytes, extras: Extras) -> bytes:
     policy, kind = version.key.policy, version.key.kind
     nonce_bytes = kind.nonce_bytes
+    # The AEAD key of every convergent version is the beginning of the derived bytes.
+    aead = _aead_for(version, extras.context)
     if policy.convergent_encryption and version.convergent_version() == 1:
         nonce = _given_nonce(nonce_bytes, extras)
     else:
         if len(sealed) < nonce_bytes:
             raise MistakeError("invalid ciphertext length")
         nonce, sealed = sealed[:nonce_bytes], sealed[nonce_bytes:]
-    # The AEAD key of every convergent version is the beginning of the derived bytes.
-    aead = _aead_for(version, extras.context)
     try:
         if len(sealed) < TAG_BYTES:
             raise InvalidTag

@@ -89,11 +89,15 @@ def single_item(data: FieldData, request: Request, name: str, missing: str) -> I
     return {name: data[name], **{field: data[field] for field in _ITEM_FIELDS}}
 
 
-def _extras(item: Item, index: int) -> Extras:
-    """What comes with the text. Raises GoBase64Error, FailedError."""
+def _extras(key: Key, item: Item) -> Extras:
+    """What comes with the text. Raises GoBase64Error, MistakeError, FailedError."""
     context = decode(item.get("context") or "")
     nonce = decode(item.get("nonce") or "")
-    given = item.get("associated_data") or ""
+    given, index = item.get("associated_data") or "", item["index"]
+    if given and key.kind.family is not Family.AEAD:
+        raise MistakeError(
+            f"'[{index}].associated_data' provided for non-AEAD cipher suite {key.kind.name}"
+        )
     try:
         return Extras(context, nonce, decode(given) if given else None)
     except GoBase64Error as error:
@@ -205,7 +209,7 @@ class Encryption:
 
     def _encrypt_item(self, key: Key, item: Item) -> dict[str, Any]:
         plaintext = decode(item["plaintext"])
-        extras = _extras(item, item["index"])
+        extras = _extras(key, item)
         _refuse_nonce(key, extras)
         text, version = ciphers.encrypt(
             key, item.get("key_version") or 0, plaintext, extras, self._context.random_bytes
@@ -253,7 +257,7 @@ class Encryption:
     def _rewrap_item(self, key: Key, item: Item) -> dict[str, Any]:
         if not item.get("ciphertext"):
             raise MistakeError(_NO_CIPHERTEXT)
-        extras = _extras(item, item["index"])
+        extras = _extras(key, item)
         plaintext = ciphers.decrypt(key, item["ciphertext"], extras)
         text, version = ciphers.encrypt(
             key, item.get("key_version") or 0, plaintext, extras, self._context.random_bytes
@@ -297,6 +301,8 @@ def _refuse_nonce(key: Key, extras: Extras) -> None:
 
 
 def _decrypt_item(key: Key, item: Item) -> dict[str, Any]:
-    extras = _extras(item, item["index"])
+    if not item["ciphertext"]:
+        raise MistakeError(_NO_CIPHERTEXT)
+    extras = _extras(key, item)
     plaintext = ciphers.decrypt(key, item["ciphertext"], extras)
     return {"plaintext": base64.b64encode(plaintext).decode()}

@@ -57,7 +57,6 @@ class MountSettings:
 
     async def write_keys(self, request: Request, data: FieldData) -> Response:
         """Let encryption make keys, or not."""
-        if "disable_upsert" in data:
-            text = gojson.dumps({"disable_upsert": data["disable_upsert"]}, newline=True)
-            await self._view.put(KEYS_CONFIG_KEY, text)
-        return await self.read_keys(request, data)
+        wanted = {"disable_upsert": data["disable_upsert"]}
+        await self._view.put(KEYS_CONFIG_KEY, gojson.dumps(wanted, newline=True))
+        return Response(data=wanted)

@@ -130,17 +130,19 @@ def _algorithm(how: Manner, digest: bytes) -> hashes.HashAlgorithm | None:
     return algorithm
 
 
-def _check_salt(how: Manner, key: rsa.PublicKey, algorithm: hashes.HashAlgorithm | None) -> None:
+def _salt_problem(how: Manner, key: rsa.PublicKey, algorithm: hashes.HashAlgorithm | None) -> str:
     if algorithm is None or how.scheme != rsa.Scheme.PSS.value or isinstance(how.salt, rsa.Salt):
-        return
-    if how.salt > rsa.max_salt_bytes(key, algorithm):
-        raise FailedError(f"requested salt length {how.salt} is invalid")
+        return ""
+    fits = how.salt <= rsa.max_salt_bytes(key, algorithm)
+    return "" if fits else f"requested salt length {how.salt} is invalid"
 
 
 def _sign_rsa(version: Version, digest: bytes, how: Manner) -> bytes:
     scheme = _scheme(how)
     algorithm = _algorithm(how, digest)
-    _check_salt(how, version.rsa_public(), algorithm)
+    problem = _salt_problem(how, version.rsa_public(), algorithm)
+    if problem:
+        raise FailedError(problem)
     try:
         return rsa.sign(version.rsa_private(), digest, algorithm, scheme, how.salt)
     except ValueError:
@@ -182,9 +184,15 @@ def _verify_ecdsa(version: Version, digest: bytes, raw: bytes, how: Manner) -> b
 
 def _verify_rsa(version: Version, digest: bytes, raw: bytes, how: Manner) -> bool:
     scheme = _scheme(how)
-    algorithm = _algorithm(how, digest)
+    try:
+        algorithm = _algorithm(how, digest)
+    except FailedError:
+        # No signature is that of a digest of the wrong length.
+        return False
     public = version.rsa_public()
-    _check_salt(how, public, algorithm)
+    problem = _salt_problem(how, public, algorithm)
+    if problem:
+        raise MistakeError(problem)
     return rsa.verify(public, digest, algorithm, scheme, how.salt, raw)
 
 

@@ -87,8 +87,10 @@ def _salt(text: str) -> rsa.Salt | int:
 
 
 def _input(item: Item) -> bytes:
+    if "input" not in item:
+        raise MistakeError("missing input")
     try:
-        return decode(item.get("input") or "")
+        return decode(item["input"])
     except GoBase64Error as error:
         raise MistakeError(f"unable to decode input as base64: {error}") from None
 
@@ -118,7 +120,7 @@ class Signing:
             if is_batch
             else [{"input": data["input"], "context": data["context"]}]
         )
-        act = partial(_signed, key, data["key_version"], how, is_batch)
+        act = partial(_signed, key, data["key_version"], how, is_batch=is_batch)
         outcomes = await all_tried(key, act, items)
         if not is_batch:
             return one_answer(outcomes[0])
@@ -142,8 +144,9 @@ class Signing:
         return _calm(outcomes, items, {"valid": False}) if is_batch else one_answer(outcomes[0])
 
     async def _verify_hmacs(self, data: FieldData, items: list[Item], is_batch: bool) -> Response:
+        how = manner_of(data)
         key = usable(await self._store.key(data["name"]))
-        name = _hmac_hash(_in_path(data) or data["hash_algorithm"] or "sha2-256")
+        name = _hmac_hash(how.hash)
         outcomes = await all_tried(key, partial(_hmac_verified, key, name), items)
         return _calm(outcomes, items, {"valid": False}) if is_batch else one_answer(outcomes[0])
 
@@ -175,7 +178,7 @@ def _calm(outcomes: list[Outcome], items: list[Item], before: dict[str, Any]) ->
     return response
 
 
-def _signed(key: Key, version: int, how: Manner, is_batch: bool, item: Item) -> dict[str, Any]:
+def _signed(key: Key, version: int, how: Manner, item: Item, *, is_batch: bool) -> dict[str, Any]:
     message = _input(item)
     made = sign(key, version, message, _context(item), how)
     result: dict[str, Any] = {"signature": made.text, "key_version": made.version}

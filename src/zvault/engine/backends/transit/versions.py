@@ -125,7 +125,7 @@ class Version:
         return self._aead
 
     def ed25519_private(self, context: bytes) -> Ed25519PrivateKey:
-        """The signing key, that of the context for a derived key. Raises MistakeError, FailedError."""
+        """The signing key (a derived key: of the context). Raises MistakeError, FailedError."""
         if self.key.policy.derived:
             seed = self.derived(context, ED25519_SEED_BYTES)
             return Ed25519PrivateKey.from_private_bytes(seed)
