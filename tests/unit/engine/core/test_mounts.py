@@ -321,7 +321,7 @@ async def test_what_clients_ask_before_they_read_a_secret() -> None:
         assert await server.read("sys/internal/ui/resultant-acl") == {"root": True}
 
 
-@pytest.mark.parametrize("kind", ["transit", "pki", "database"])
+@pytest.mark.parametrize("kind", ["ssh", "pki", "database"])
 async def test_an_engine_this_server_does_not_run_says_so(kind: str) -> None:
     async with fresh() as server:
         await server.write("sys/mounts/x", type=kind)
