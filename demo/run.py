@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,18 @@ from demo.ending import prove_the_end, search_for_leaks, secret_needles
 from demo.leaks.canaries import Canaries
 from demo.leaks.files import search_bytes
 from demo.leaks.processes import ProcessSampler
-from demo.leftovers import S3_PROCESS, end_leftovers, note_process
+from demo.leftovers import S3_PROCESS, end_leftovers, end_site, note_process
 from demo.load.client import Client
 from demo.options import Options
 from demo.place import ARCHIVE, BUCKET, ROOT, Place, S3Target, prepare, write_private, write_site
 from demo.report.outcome import STALL_LIMIT_MS, Outcome
 from demo.report.page import page
 from demo.screen import Screen
-from demo.tool import Tool, ToolError
+from demo.tool import Tool
 
 BAO = ROOT / ".servers" / "openbao-2.6.2" / "bin" / "bao"
 BIN = ROOT / ".venv" / "bin"
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _B2_REGION = "us-west-004"
 
 
@@ -67,9 +68,9 @@ class Run:
         sampler = ProcessSampler()
         sampler.start()
         stack.callback(sampler.stop)
+        stack.callback(canaries.remove)
         canaries.plant_files()
         canaries.plant_process()
-        stack.callback(canaries.remove)
         self.screen.step("preparations")
         s3 = stack.enter_context(self._s3())
         self.outcome.s3 = s3.name
@@ -79,7 +80,7 @@ class Run:
         client = Client(self.place.address_file, self.place.ca_file)
         stack.callback(client.close)
         story = cast(self.options, self.screen, self.place, self.expected, self.outcome, s3, client)
-        stack.callback(self._take_down_quietly, story.tool)
+        stack.callback(end_site, story.tool)
         stack.callback(story.crew.kill)
         self.outcome.operations = story.looking.operations
         self.outcome.replayed = story.looking.world.replayed
@@ -116,8 +117,10 @@ class Run:
                 False,
             )
             return
-        server = seaweed.start(BIN / "weed", self.place.work / "s3")
-        note_process(self.place.work / S3_PROCESS, server.pid)
+        noted = self.place.work / S3_PROCESS
+        server = seaweed.start(
+            BIN / "weed", self.place.work / "s3", lambda pid: note_process(noted, pid)
+        )
         try:
             server.create_bucket(BUCKET)
             self._write_credentials(server.access_key_id, server.secret_access_key)
@@ -141,12 +144,6 @@ class Run:
         """Server, agent and front door; not running is fine, not ending is an error."""
         for command in (("stage", "down"), ("frontdoor", "stop")):
             tool(*command)
-
-    def _take_down_quietly(self, tool: Tool) -> None:
-        """The same after a failure, which is what must be told."""
-        for command in (("stage", "down"), ("frontdoor", "stop")):
-            with suppress(ToolError):
-                tool(*command)
 
 
 def start_run(options: Options, screen: Screen) -> Run:
@@ -189,9 +186,15 @@ def _report_texts(outcome: Outcome) -> list[str]:
 
 
 def end_on_signal() -> None:
-    """Ctrl-C and SIGTERM become an exception, so that everything started is ended."""
+    """Ctrl-C, SIGTERM and the terminal's end become an exception, so everything started is ended.
+
+    Once: what ends the rest must not be stopped half-way by a second one.
+    """
 
     def stop(number: int, _: object) -> None:
+        for one in _ENDING:
+            signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    signal.signal(signal.SIGTERM, stop)
+    for one in _ENDING:
+        signal.signal(one, stop)

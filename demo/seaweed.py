@@ -13,6 +13,7 @@ import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,10 +90,12 @@ class Seaweed:
             return response.status
 
 
-def start(binary: Path, directory: Path) -> Seaweed:
+def start(
+    binary: Path, directory: Path, on_start: Callable[[int], None] = lambda pid: None
+) -> Seaweed:
     """Start ``weed server`` with its data below ``directory`` and wait until it stores files.
 
-    Raises SeaweedError. The caller stops it.
+    ``on_start`` is told its pid before the waiting. Raises SeaweedError. The caller stops it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "data").mkdir(exist_ok=True)
@@ -115,12 +118,16 @@ def start(binary: Path, directory: Path) -> Seaweed:
             start_new_session=True,
         )
     server = Seaweed(directory, ports, process, key_id, secret)
-    deadline = time.monotonic() + _START_SECONDS
-    while not server.is_ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            server.stop()
-            raise SeaweedError(f"SeaweedFS did not start; see {server.log_path}")
-        time.sleep(0.1)
+    try:
+        on_start(process.pid)
+        deadline = time.monotonic() + _START_SECONDS
+        while not server.is_ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SeaweedError(f"SeaweedFS did not start; see {server.log_path}")
+            time.sleep(0.1)
+    except BaseException:
+        server.stop()
+        raise
     return server
 
 

@@ -28,7 +28,10 @@ class Tool:
     say: Callable[[str], None]
 
     def __call__(self, *arguments: str | Path, timeout_seconds: float = 3600) -> dict[str, Any]:
-        """Run one command with ``--json`` and return what it prints. Raises ToolError."""
+        """Run one command with ``--json`` and return what it prints. Raises ToolError.
+
+        The demo being stopped is kill -9 for the command, so that nothing works on behind it.
+        """
         argv = [str(Path(sys.executable).parent / "zvault"), *map(str, arguments), "--json"]
         process = subprocess.Popen(
             argv,
@@ -38,6 +41,7 @@ class Tool:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is the demo's to pass on
         )
         told: list[str] = []
         listener = threading.Thread(target=self._listen, args=(process, told))
@@ -50,6 +54,10 @@ class Tool:
                 output = pipe.read()
             code = process.wait()
             listener.join()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         finally:
             killer.cancel()
         words = " ".join(arguments[i] for i in range(min(2, len(arguments))) if _word(arguments[i]))  # type: ignore[misc]

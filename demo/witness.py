@@ -64,10 +64,10 @@ def testify(
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     address = f"http://127.0.0.1:{port}"
-    process = _start(program, place, port)
     session = requests.Session()
     session.trust_env = False
     client = hvac.Client(address, token=expected["root_token"], session=session, timeout=60)
+    process = _start(program, place, port)
     try:
         wait_until(lambda: status_of(address, None) == 503, _START_SECONDS, "OpenBao's start")
         for share in expected["shares"][: expected["threshold"]]:
