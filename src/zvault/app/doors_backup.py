@@ -21,6 +21,7 @@ from zvault.ops.backup.take import Taker
 from zvault.ops.migration.model import Recovery
 from zvault.ops.migration.ports import BackupFacts
 from zvault.ops.migration.stores import Opener
+from zvault.storage.errors import StoreUrlError
 from zvault.storage.urls import parse_store_url
 
 
@@ -48,6 +49,10 @@ class BackupDoor:
         """See Backups."""
         listed = await Catalog(self._place(), self.clock).backups()
         return [self._facts(one.record) for one in listed if one.verified and one.record]
+
+    async def damage(self, name: str) -> str:
+        """See Backups."""
+        return await Catalog(self._place(), self.clock).damage(name)
 
     async def take(self, store_url: str, shares: Sequence[Secret]) -> BackupFacts:
         """See Backups. Raises UnverifiedBackupError when an entry of the store does not open."""
@@ -87,5 +92,8 @@ class BackupDoor:
 
     def _site_url(self, url: str) -> str:
         """The archive names a file store by its absolute path, the site by a relative one."""
-        place = parse_store_url(url)
+        try:
+            place = parse_store_url(url)
+        except StoreUrlError:
+            return url  # of no store of ours, whoever wrote that record
         return self.site.file_url(place.path) if place.kind == "file" else url

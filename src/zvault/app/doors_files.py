@@ -20,11 +20,13 @@ from zvault.base.errors import PreconditionError, VerificationError
 from zvault.base.secret import Secret
 from zvault.ops.migration.model import Retired, SiteState, Target
 from zvault.ops.migration.stores import Opener
+from zvault.ops.stages.model import STAGES
 from zvault.ops.tls import renewal
 from zvault.ops.tls.check import check_files, problem_of
 from zvault.ops.tls.files import TlsPaths
 from zvault.ops.unseal.keeping import Maker, destroy_key_file, load_key_file, prove_key_file
 from zvault.ops.unseal.passwords import PasswordSource
+from zvault.storage.errors import StoreUrlError
 from zvault.storage.urls import parse_store_url
 
 STATE_FORMAT = 1
@@ -79,14 +81,29 @@ class StateFile:
             return None
         except msgspec.DecodeError:
             raise BrokenStateError(
-                f"{self.path} cannot be read", hint="the journal says which stage is active"
+                f"{self.path} cannot be read",
+                hint="the journal says which stage is active: zvault journal",
             ) from None
         if body.format > STATE_FORMAT:
             raise BrokenStateError(
                 f"{self.path} has format {body.format}, newer than {STATE_FORMAT}",
                 hint="use the zvault that wrote it",
             )
+        self._require_known(body)
         return SiteState(body.stage, body.store_url, body.run, tuple(body.retired))
+
+    def _require_known(self, body: _StateBody) -> None:
+        """A stage that exists, on storage that it has."""
+        row = STAGES.get(body.stage)
+        try:
+            kinds = [parse_store_url(url).kind for url in _urls(body)]
+        except StoreUrlError:
+            kinds = []
+        if row is None or not kinds or kinds[0] != row.storage.value:
+            raise BrokenStateError(
+                f"{self.path} names stage {body.stage} on {body.store_url!r}, which cannot be",
+                hint="the journal says which stage is active: zvault journal",
+            )
 
     async def write(self, state: SiteState) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -95,6 +112,10 @@ class StateFile:
         )
         content = orjson.dumps(msgspec.to_builtins(body), option=orjson.OPT_INDENT_2)
         write_atomic(self.path, content + b"\n")
+
+
+def _urls(body: _StateBody) -> list[str]:
+    return [body.store_url, *(old.url for old in body.retired)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zvault.app.site import Site
+from zvault.base.errors import PreconditionError
 from zvault.ops.migration.model import Target
 from zvault.ops.migration.ports import AgentFacts
 from zvault.ops.runtime.api import Desired, ServerFacts
 from zvault.ops.runtime.embedded import EmbeddedRuntime
 from zvault.ops.runtime.process import Command, DetachedProcess, clean_environment
+from zvault.ops.unseal.report import holder_of
 
 _PROGRAM = (sys.executable, "-m", "zvault.cli.main")
 _AGENT_STOP_SECONDS = 15.0
@@ -45,6 +47,12 @@ def embedded_runtime(site: Site) -> EmbeddedRuntime:
         environment={_CREDENTIALS_FILE: str(site.s3.credentials_file)},
         stop_timeout_seconds=site.server.stop_timeout_seconds,
     )
+
+
+class UnrecordedAgentError(PreconditionError):
+    """An agent runs that the record does not name, so nobody knows whose it is."""
+
+    code = "unrecorded-agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +85,12 @@ class AgentDoor:
     process: DetachedProcess
 
     async def observe(self) -> AgentFacts:
+        """See Agent. One that the record does not know runs all the same, and holds its lock."""
         record = self.process.read()
-        alive = record.process is not None and record.process.alive()
-        return AgentFacts(Desired(record.desired), alive, record.label.get("address"))
+        desired = Desired(record.desired)
+        if record.process is not None and record.process.alive():
+            return AgentFacts(desired, True, record.label.get("address"))
+        return AgentFacts(desired, self._holder() is not None)
 
     async def start(self, target: Target) -> None:
         seen = await self.observe()
@@ -96,7 +107,18 @@ class AgentDoor:
         )
 
     async def stop(self) -> None:
+        """Raises UnrecordedAgentError when one runs that is not ours to signal."""
         self.process.stop(Desired.STOPPED, _AGENT_STOP_SECONDS)
+        holder = self._holder()
+        if holder is not None:
+            raise UnrecordedAgentError(
+                f"an unseal agent (pid {holder}) runs that {self.process.record_path.name} does not"
+                " name",
+                hint="end it by hand",
+            )
+
+    def _holder(self) -> str | None:
+        return holder_of(self.site.places.run_dir)
 
     def _arguments(self, target: Target) -> list[str]:
         unseal, places = self.site.unseal, self.site.places

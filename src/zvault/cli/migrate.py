@@ -34,9 +34,10 @@ from zvault.ops.migration.errors import (
     JournalTooNewError,
     MigrationRefusedError,
     NotConfirmedError,
+    StateLostError,
 )
 from zvault.ops.migration.journal import read_journal
-from zvault.ops.migration.ledger import Run, open_run, runs
+from zvault.ops.migration.ledger import Run, open_run, require_agreement, runs
 from zvault.ops.migration.model import Options
 from zvault.ops.migration.operate import Ended, Operator, Proposal
 from zvault.ops.migration.status import describe_status, observe_status
@@ -219,11 +220,13 @@ def status(
         place = load_site(site)
         broken: ZvaultError | None = None
         waiting: Run | None = None
-        try:
-            waiting = open_run(read_journal(journal_path(place)))
-        except (JournalCorruptError, JournalTooNewError) as error:
-            broken = error  # the stage is known all the same, and wanted now more than ever
         operator_ports = build_ports(place, Brought(), lambda _: None, SystemClock())
+        try:
+            records = read_journal(journal_path(place))
+            waiting = open_run(records)
+            require_agreement(asyncio.run(operator_ports.state.read()), records)
+        except (JournalCorruptError, JournalTooNewError, StateLostError) as error:
+            broken = error  # what can be seen is wanted now more than ever
         seen = asyncio.run(observe_status(operator_ports, SiteGeography(place), waiting))
         emit(seen.to_json(), as_json=as_json, lines=describe_status(seen))
         if broken is not None:

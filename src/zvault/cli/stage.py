@@ -196,8 +196,7 @@ async def _next(operator: Operator, stage: int, options: Options) -> Proposal | 
 
 
 def _stand(operator: Operator) -> Stand:
-    waiting = open_run(operator.journal.records)
-    return Stand(operator.ports, operator.geography, operator.limits, waiting)
+    return Stand(operator.ports, operator.geography, operator.limits, operator.journal.records)
 
 
 def _state(stood: Stood) -> str:

@@ -156,6 +156,7 @@ class Site:
     seen: dict[str, int] = field(default_factory=lambda: {"http": 0, "https": 0})
     backups: list[BackupFacts] = field(default_factory=list)
     backup_contents: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    damaged_backups: set[str] = field(default_factory=set)
     certificate: bool = True
     audit_lines: int = 0
     rotated: list[str] = field(default_factory=list)
@@ -440,6 +441,9 @@ class FakeBackups(Door):
 
     async def verified(self) -> Sequence[BackupFacts]:
         return tuple(self.site.backups)
+
+    async def damage(self, name: str) -> str:
+        return f"{name} was changed" if name in self.site.damaged_backups else ""
 
     async def take(self, store_url: str, shares: Sequence[Secret]) -> BackupFacts:
         def do() -> BackupFacts:

@@ -206,7 +206,10 @@ async def test_verifying_again_notices_a_flipped_bit_a_cut_and_a_swap_and_record
     path, catalog = place.directory / record.name, Catalog(place, CLOCK)
     good = path.read_bytes()
     assert (await catalog.verify(record.name, shares_of(golden))).verified
+    assert await catalog.damage(record.name) == ""
     path.write_bytes(good[:5000] + bytes([good[5000] ^ 1]) + good[5001:])
+    assert "was changed since it was verified" in await catalog.damage(record.name)
+    assert "never verified" in await catalog.damage("vault-backup-20200101T000000Z-000000.tar.zst")
     with pytest.raises(BackupDamagedError):
         await catalog.verify(record.name, shares_of(golden))
     assert await catalog.latest_verified() is None

@@ -1,5 +1,6 @@
 """Laws of the site's files: the state survives, damage is named, risks are told."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -154,3 +155,23 @@ async def test_an_audit_file_is_moved_away_once_per_run(tmp_path: Path) -> None:
     await file.move_away("r1")
     assert await file.rotated_for("r1")
     assert await file.size() == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "url", "retired"),
+    [
+        (12, "file:data", "file:x"),
+        (9, "file:data", "file:x"),
+        (8, "s3://bucket/vault", "file:x"),
+        (8, "ftp:x", "file:x"),
+        (8, "", "file:x"),
+        (8, "file:data", "nonsense"),
+    ],
+)
+async def test_a_stage_that_cannot_be_is_no_state(
+    tmp_path: Path, stage: int, url: str, retired: str
+) -> None:
+    file = StateFile(tmp_path / "site.json")
+    await file.write(SiteState(stage, url, "r1", (Retired(retired, "r0", 1),)))
+    with pytest.raises(BrokenStateError, match=re.escape(f"stage {stage} on {url!r}")):
+        await file.read()

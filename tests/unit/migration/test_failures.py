@@ -296,6 +296,21 @@ async def test_a_younger_backup_is_taken_instead_of_the_stale_store() -> None:
     assert not end_state(site)["audit"]
 
 
+async def test_a_damaged_backup_is_passed_over_and_that_is_said() -> None:
+    site = new_site(8)
+    await go(site, 9)
+    operator = connect(site, Killer())[1]()
+    await operator.ports.backups.take(S3_URL, ())
+    site.damaged_backups = {site.backups[-1].name}
+    said: list[str] = []
+    operator = dataclasses.replace(operator, say=said.append)
+    site.gone, site.sealed, site.server.alive, site.agent.alive = {S3_URL}, True, False, False
+    proposal = await operator.propose(8, Options(accept_loss_since_ns=0))
+    assert proposal.parameters.recovery is not None
+    assert proposal.parameters.recovery.kind == "store"
+    assert any("was changed" in line for line in said)
+
+
 async def test_a_store_that_is_there_is_not_given_up() -> None:
     operator = connect(new_site(9), Killer())[1]()
     with pytest.raises(Exception, match="nothing need be lost"):

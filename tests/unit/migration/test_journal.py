@@ -216,3 +216,24 @@ def test_a_journal_that_could_not_be_mended_is_not_written_again(path: Path) -> 
     journal.close()
     Journal.open(path).close()
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "tail", [b"\n", b"{}\n", b"[]\n", b"junk", b"junk\n", b'{"w":1', b" " * 40, b"null\n"]
+)
+def test_what_no_cut_off_write_leaves_at_the_end_is_named_and_stays(
+    path: Path, tail: bytes
+) -> None:
+    with path.open("ab") as file:
+        file.write(tail)
+    content = path.read_bytes()
+    with pytest.raises(JournalCorruptError, match="line 4 of the journal"):
+        Journal.open(path)
+    assert path.read_bytes() == content
+
+
+def test_a_journal_that_was_written_over_is_not_an_empty_one(path: Path) -> None:
+    path.write_bytes(b"\x8f" * 200)
+    with pytest.raises(JournalCorruptError):
+        Journal.open(path)
+    assert path.read_bytes() == b"\x8f" * 200

@@ -79,6 +79,7 @@ def set_(name: str, value: object) -> Change:
         (9, backup_of_tomorrow, "backup-from-the-future"),
         (9, backup_of_another_vault, "foreign-backup"),
         (9, set_("backups", []), "no-backup"),
+        (9, set_("damaged_backups", {"backup-old"}), "backup-damaged"),
         (9, set_("backups", [BackupFacts("x", 10**19, "file:other")]), "no-backup"),
         (9, foreign_destination, "destination-not-empty"),
         (9, claimed_destination, "destination-not-empty"),

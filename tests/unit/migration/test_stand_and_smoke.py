@@ -30,8 +30,8 @@ from zvault.ops.runtime.api import Desired
 
 def stand(site: Site) -> Stand:
     operator = connect(site, Killer())[1]()
-    waiting = open_run(operator.journal.records)
-    return Stand(operator.ports, operator.geography, Limits(unseal_wait_seconds=2), waiting)
+    records = operator.journal.records
+    return Stand(operator.ports, operator.geography, Limits(unseal_wait_seconds=2), records)
 
 
 def asleep(stage_number: int) -> Site:
@@ -166,6 +166,7 @@ def set_(name: str, value: object) -> Callable[[Site], Any]:
         ("key-file", set_("key_file", False)),
         ("key-file", set_("key_file_good", False)),
         ("backup", set_("backups", [])),
+        ("backup", set_("damaged_backups", {"backup-old"})),
         ("backup", set_("backups", [BackupFacts("old", 1, S3_URL)])),
         ("backup", set_("backups", [BackupFacts("odd", 4 * 10**18, S3_URL)])),
         ("backup", lambda site: set_backup(site, FILE_URL, "")),

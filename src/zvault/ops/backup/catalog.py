@@ -4,6 +4,7 @@ What lives here: reading and rewriting records, removing files. What never does:
 (``retention.py``), what is in an archive.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,13 @@ from zvault.base.clock import Clock
 from zvault.base.errors import VerificationError
 from zvault.base.secret import Secret
 from zvault.offline.report import VerifyReport
-from zvault.ops.backup.check import counts_seen, decrypt_all, open_backup, problems_of
+from zvault.ops.backup.check import (
+    counts_seen,
+    decrypt_all,
+    file_sha256,
+    open_backup,
+    problems_of,
+)
 from zvault.ops.backup.errors import BackupNotFoundError, BackupUnopenedError
 from zvault.ops.backup.places import Place
 from zvault.ops.backup.record import (
@@ -80,6 +87,25 @@ class Catalog:
         await self.place.write_small(name + SIDECAR, encode_record(record))
         _require_good(record, report)
         return record
+
+    async def damage(self, name: str) -> str:
+        """Why the file is not, byte for byte, what was recorded; "" when it is.
+
+        Cheaper than ``verify``, and all that can be said without shares. Raises BackupPlaceError,
+        StorageError.
+        """
+        record = await self.record(name)
+        if record is None:
+            return f"{name} was never verified"
+        try:
+            local = await self.place.fetch(name)
+        except BackupNotFoundError as error:
+            return error.message
+        try:
+            found = await asyncio.to_thread(file_sha256, local)
+        finally:
+            self.place.release(local)
+        return "" if found == record.sha256 else f"{name} was changed since it was verified"
 
     async def remove(self, names: Sequence[str]) -> None:
         """Remove backups with their records, and partials. Raises BackupNotFoundError."""

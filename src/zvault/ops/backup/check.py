@@ -121,6 +121,12 @@ def _read(local: Path, spool: Spool, expected_sha256: str | None) -> _Found:
     return _Found(manifest, digest.hexdigest(), size)
 
 
+def file_sha256(local: Path) -> str:
+    """Of a file, hex. Raises BackupPlaceError."""
+    with naming(local), local.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _changed(how: str) -> BackupDamagedError:
     return BackupDamagedError(
         f"the backup file is not the one that was recorded{how}", hint="use another backup"

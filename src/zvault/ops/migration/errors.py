@@ -137,6 +137,12 @@ class CanaryError(VerificationError):
     code = "canary"
 
 
+class StateLostError(VerificationError):
+    """The site's state file is gone or old: the journal knows of a later commit."""
+
+    code = "state-lost"
+
+
 class RecoveryRefusedError(PreconditionError):
     """The source store is gone and nobody accepted what that loses."""
 

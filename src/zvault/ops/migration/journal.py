@@ -33,6 +33,7 @@ from zvault.ops.migration.errors import (
 
 FORMAT = 1
 _START = "0" * 16
+_BEGIN = b'{"v":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +203,9 @@ def _parse(content: bytes) -> tuple[list[Record], str, int]:
     for number, (line, end) in enumerate(lines, 1):
         parsed = _parse_line(line, chain, number)
         if parsed is None:
-            if number == len(lines):
+            if number == len(lines) and _may_be_torn(line):
                 break
-            raise JournalCorruptError(
-                f"line {number} of the journal was altered or damaged",
-                hint="restore the journal from a copy; nothing was changed",
-            )
+            raise _altered(number)
         record, chain = parsed
         records.append(record)
         good = end
@@ -230,10 +228,13 @@ def _parse_line(line: bytes, chain: str, number: int) -> tuple[Record, str] | No
         return None
     try:
         body = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    try:
         version = body["v"]
         link = body.pop("chain")
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return None
+    except (KeyError, TypeError, AttributeError):
+        raise _altered(number) from None
     if isinstance(version, int) and version > FORMAT:
         raise JournalTooNewError(
             f"line {number} of the journal has format {version}, newer than {FORMAT}",
@@ -241,14 +242,26 @@ def _parse_line(line: bytes, chain: str, number: int) -> tuple[Record, str] | No
         )
     if link != _link(chain, body):
         # Whole and well-formed, yet not what was written: no torn write looks like this.
-        raise JournalCorruptError(
-            f"line {number} of the journal was altered or damaged",
-            hint="restore the journal from a copy; nothing was changed",
-        )
+        raise _altered(number)
     record = Record(
         body["run"], gotime.parse_time(body["at"]), body["kind"], body["step"], body["data"]
     )
     return record, link
+
+
+def _may_be_torn(line: bytes) -> bool:
+    """Whether a cut-off write can have left this: the begin of a record, or a block never written.
+
+    Anything else at the end was put there by somebody, and dropping it could drop an open run.
+    """
+    return line.startswith((_BEGIN, b"\0")) or _BEGIN.startswith(line)
+
+
+def _altered(number: int) -> JournalCorruptError:
+    return JournalCorruptError(
+        f"line {number} of the journal was altered or damaged",
+        hint="restore the journal from a copy; nothing was changed",
+    )
 
 
 def _body(record: Record) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from zvault.ops.migration.errors import StateLostError
 from zvault.ops.migration.journal import Record
-from zvault.ops.migration.model import Parameters
+from zvault.ops.migration.model import Parameters, SiteState
 
 OPEN, DONE, ROLLED_BACK, SUPERSEDED = "open", "done", "rolled-back", "superseded"
 
@@ -67,6 +68,27 @@ def open_run(records: Sequence[Record]) -> Run | None:
     """The run that neither finished nor was put back; there is at most one."""
     waiting = [run for run in runs(records) if run.status == OPEN]
     return waiting[-1] if waiting else None
+
+
+def require_agreement(state: SiteState | None, records: Sequence[Record]) -> None:
+    """Raise StateLostError when the journal knows of a commit that the state file does not.
+
+    A stage stood up by a state file that was lost, or put back from an old copy, would be one that
+    clients have left. A commit that is in the state and not yet in the journal is a kill's trace.
+    """
+    known = runs(records)
+    committed = [at for at, run in enumerate(known) if "commit" in run.outcomes]
+    if not committed:
+        return
+    last = known[committed[-1]]
+    if state is not None and state.run in {run.id for run in known[committed[-1] :]}:
+        return
+    says = "is gone" if state is None else f"says stage {state.stage} by run {state.run or 'none'}"
+    raise StateLostError(
+        f"site.json {says}, and the journal says that run {last.id} made stage"
+        f" {last.parameters.to_stage} active on {last.parameters.destination_url}",
+        hint="put site.json back as it was (docs/runbooks/migration.md shows its fields)",
+    )
 
 
 def _fold(run: Run, record: Record) -> Run:

@@ -33,6 +33,8 @@ class Facts:
     source: StoreFacts
     destination: StoreFacts | None
     backup: BackupFacts | None
+    backup_damage: str
+    """Why the bytes of ``backup`` are not those that were verified; "" when they are."""
     key_file: bool
     key_file_problem: str
     layout_risk: str
@@ -55,6 +57,7 @@ async def observe_for(
     looked = await ports.stores.look(source.store_url)
     needs_key_file = UnsealKind.AGENT in (source.stage.unseal, destination.stage.unseal)
     moves = parameters.moves_store
+    backup = await ports.backups.latest_verified()
     return Facts(
         now_ns=ports.machine.now_ns(),
         state=await ports.state.read(),
@@ -64,7 +67,8 @@ async def observe_for(
         door=await ports.front_door.observe(),
         source=looked,
         destination=await ports.stores.look(destination.store_url) if moves else None,
-        backup=await ports.backups.latest_verified(),
+        backup=backup,
+        backup_damage="" if backup is None else await ports.backups.damage(backup.name),
         key_file=key_file,
         key_file_problem=(
             await _key_file_problem(ports, source.store_url)

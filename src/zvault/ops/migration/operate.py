@@ -19,7 +19,7 @@ from zvault.ops.migration.errors import (
 )
 from zvault.ops.migration.execute import Execution
 from zvault.ops.migration.journal import Journal, Record
-from zvault.ops.migration.ledger import Run, open_run
+from zvault.ops.migration.ledger import Run, open_run, require_agreement
 from zvault.ops.migration.loss import Copy, decide_recovery, describe_loss
 from zvault.ops.migration.model import (
     Limits,
@@ -195,6 +195,7 @@ class Operator:
 
     async def _state(self) -> SiteState:
         state = await self.ports.state.read()
+        require_agreement(state, self.journal.records)
         if state is None:
             raise MigrationRefusedError(
                 "this site has no active stage yet", hint="zvault stage up --stage 7"
@@ -243,10 +244,13 @@ class Operator:
 
     async def _copies(self, retired: Sequence[Retired]) -> list[Copy]:
         """Verified backups, and the stores of earlier runs that can still be read."""
-        found = [
-            Copy(Recovery("backup", one.name, one.taken_ns), one.fingerprint)
-            for one in await self.ports.backups.verified()
-        ]
+        found = []
+        for one in await self.ports.backups.verified():
+            damage = await self.ports.backups.damage(one.name)
+            if damage:
+                self.say(f"passed over: {damage}")
+                continue
+            found.append(Copy(Recovery("backup", one.name, one.taken_ns), one.fingerprint))
         for old in retired:
             seen = await self.ports.stores.look(old.url)
             if seen.reachable and seen.initialized and seen.marker == old.run:

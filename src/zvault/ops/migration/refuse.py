@@ -148,6 +148,9 @@ def _backup(parameters: Parameters, facts: Facts, limits: Limits) -> Iterator[Re
             hint,
         )
         return
+    if facts.backup_damage:
+        yield Refusal("backup-damaged", facts.backup_damage, hint)
+        return
     age = (facts.now_ns - facts.backup.taken_ns) / gotime.SECOND_NS
     if age < 0:
         when = gotime.format_time(facts.backup.taken_ns)

@@ -122,7 +122,7 @@ class Smoke:
             return f"the youngest verified backup, {latest.name}, is of a time still to come"
         if age > self.limits.backup_max_age_seconds:
             return f"the youngest verified backup is {age / 3600:.1f} h old"
-        return ""
+        return await self.ports.backups.damage(latest.name)
 
     async def _plaintext_refused(self) -> str:
         refused = await self.ports.front_door.refuses_plaintext()

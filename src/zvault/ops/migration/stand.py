@@ -6,10 +6,12 @@ Invariants: up means read back: the server answers, and from stage 8 on it is un
 an open run is left alone, because its server may be fenced.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zvault.ops.migration.errors import MigrationRefusedError, OpenRunError
-from zvault.ops.migration.ledger import Run
+from zvault.ops.migration.journal import Record
+from zvault.ops.migration.ledger import open_run, require_agreement
 from zvault.ops.migration.model import Limits, Options, Parameters, Side, SiteState
 from zvault.ops.migration.operate import Geography
 from zvault.ops.migration.ports import BackupFacts, Ports, SealFacts
@@ -40,13 +42,14 @@ class Stand:
     ports: Ports
     geography: Geography
     limits: Limits
-    waiting: Run | None
+    records: Sequence[Record]
+    """The journal's."""
 
     async def up(self, stage_number: int) -> Stood:
         """Start certificate, front door, server and agent of the active stage; idempotent.
 
         A site without a state begins in stage 7. Raises OpenRunError, MigrationRefusedError when
-        another stage is active, ServerSilentError, StillSealedError.
+        another stage is active, StateLostError, ServerSilentError, StillSealedError.
         """
         self._require_no_run()
         state = await self._state(stage_number)
@@ -72,7 +75,7 @@ class Stand:
 
     async def back_up(self) -> BackupFacts:
         """A verified backup of the active store. Raises MigrationRefusedError without a stage."""
-        state = await self.ports.state.read()
+        state = await self._agreed()
         if state is None:
             raise MigrationRefusedError(
                 "this site has no active stage yet", hint="zvault stage up --stage 7"
@@ -85,8 +88,8 @@ class Stand:
 
         Whether a server was there to show it. Raises TlsNotServedError.
         """
+        state = await self._agreed()
         await self.ports.tls.issue()
-        state = await self.ports.state.read()
         if state is None or not (await self.ports.server.observe()).alive:
             return False
         side = self.geography.side(state.stage, state.store_url)
@@ -96,15 +99,21 @@ class Stand:
         await self.ports.tls.require_served(side.target)
         return True
 
+    async def _agreed(self) -> SiteState | None:
+        state = await self.ports.state.read()
+        require_agreement(state, self.records)
+        return state
+
     def _require_no_run(self) -> None:
-        if self.waiting is not None:
+        waiting = open_run(self.records)
+        if waiting is not None:
             raise OpenRunError(
-                f"run {self.waiting.id} is not finished",
+                f"run {waiting.id} is not finished",
                 hint="zvault resume goes on, zvault rollback turns back",
             )
 
     async def _state(self, stage_number: int) -> SiteState:
-        state = await self.ports.state.read()
+        state = await self._agreed()
         if state is None and stage_number == FIRST:
             # Nothing was ever moved: the store is where the site says it is.
             state = SiteState(FIRST, self.geography.home_url(FIRST))

@@ -127,7 +127,7 @@ def describe_status(status: Status) -> list[str]:
         f"clients    {status.door.client_url or 'not told'}, plaintext "
         + ("open" if status.door.plaintext_allowed else "refused")
         + ("" if status.door.running else ", front door not running"),
-        "backup     none verified" if age is None else f"backup     {age / 3600:.1f} h old",
+        f"backup     {_backup_age(age)}",
     ]
     run = status.waiting
     if run is not None:
@@ -137,3 +137,9 @@ def describe_status(status: Status) -> list[str]:
             " zvault resume or zvault rollback"
         )
     return lines
+
+
+def _backup_age(seconds: float | None) -> str:
+    if seconds is None:
+        return "none verified"
+    return f"{seconds / 3600:.1f} h old" if seconds >= 0 else "of a time still to come"

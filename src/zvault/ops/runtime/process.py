@@ -95,7 +95,7 @@ class DetachedProcess:
         except (msgspec.DecodeError, ValueError):
             raise BrokenRecordError(
                 f"the record of the {self.name} at {self.record_path} cannot be read",
-                hint=f"look whether a {self.name} runs, stop it, then remove that file",
+                hint=f"look whether the {self.name} runs, stop it, then remove that file",
             ) from None
         if record.format > FORMAT:
             raise BrokenRecordError(

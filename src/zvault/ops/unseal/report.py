@@ -8,6 +8,7 @@ the status file may be read by anybody who may read the directory.
 import fcntl
 import os
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ STATUS_NAME = "unseal-agent.json"
 PID_NAME = "unseal-agent.pid"
 HEARTBEAT_SECONDS = 5.0
 FORMAT = 1
+_LOCK_PAUSES_SECONDS = (0.02, 0.05, 0.1, 0.0)
 
 
 @dataclass
@@ -89,6 +91,21 @@ class StatusJournal:
         return format_time(self.clock.now_ns() // SECOND_NS * SECOND_NS)
 
 
+def holder_of(run_dir: Path) -> str | None:
+    """The pid of the agent that holds a run directory; None when none does."""
+    try:
+        descriptor = os.open(run_dir / PID_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 32).decode("ascii", "replace").strip()
+    finally:
+        os.close(descriptor)
+    return None
+
+
 class SingleInstance:
     """Holds ``unseal-agent.pid`` in a run directory until it is closed."""
 
@@ -97,9 +114,7 @@ class SingleInstance:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self._path, flags, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._locked():
             holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip()
             os.close(self._descriptor)
             raise AgentRunningError(
@@ -108,6 +123,17 @@ class SingleInstance:
             ) from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def _locked(self) -> bool:
+        """Tried for a moment: somebody may only be looking (``holder_of``)."""
+        for pause in _LOCK_PAUSES_SECONDS:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(pause)
+            else:
+                return True
+        return False
 
     def close(self) -> None:
         """Empty the pid file and let go. The file stays: removing it would let two in."""
