@@ -7,6 +7,7 @@ server.
 
 import asyncio
 import json
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -84,9 +85,11 @@ async def run(document: dict[str, Any]) -> dict[str, int]:
     """Load for the planned seconds; the figures ``load.py`` wants."""
     plan = Plan(document)
     loop = asyncio.get_running_loop()
-    host, port = document["address"].removeprefix("http://").split(":")
+    scheme, _, place = document["address"].partition("://")
+    host, port = place.split(":")
+    tls = ssl.create_default_context(cafile=document["ca_file"]) if scheme == "https" else None
     made = [
-        await loop.create_connection(lambda: Client(plan), host, int(port))
+        await loop.create_connection(lambda: Client(plan), host, int(port), ssl=tls)
         for _ in range(document["connections"])
     ]
     started = time.perf_counter()

@@ -109,7 +109,7 @@ class LoadTool:
         )
         return [
             "wrk", "-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "-s", str(script),
-            access.address,
+            scenario.address(access),
         ]  # fmt: skip
 
     def _own(
@@ -121,7 +121,8 @@ class LoadTool:
                 {
                     "scenario": asdict(scenario),
                     "headers": headers(scenario, access),
-                    "address": access.address,
+                    "address": scenario.address(access),
+                    "ca_file": access.ca_file,
                     "connections": connections,
                     "seconds": seconds,
                 }

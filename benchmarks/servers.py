@@ -15,6 +15,7 @@ from pathlib import Path
 
 import hvac
 
+from benchmarks.certificate import make_pair
 from benchmarks.machine import free_port, pinned_to
 
 SECRETS = 1_000
@@ -39,6 +40,8 @@ class Access:
     token: str = field(repr=False)
     role_id: str
     secret_id: str = field(repr=False)
+    tls_address: str = ""
+    ca_file: str = ""
 
 
 @dataclass
@@ -50,6 +53,8 @@ class BenchServer:
     address: str
     directory: Path
     process: "subprocess.Popen[bytes]"
+    tls_address: str = ""
+    ca_file: str = ""
     shares: list[str] = field(default_factory=list, repr=False)
     access: Access | None = field(default=None, repr=False)
 
@@ -60,6 +65,16 @@ class BenchServer:
     @property
     def audit_file(self) -> Path:
         return self.directory / "audit.log"
+
+    def cpu_seconds(self) -> float:
+        """Processor time used so far, in user and kernel mode (proc(5): utime, stime)."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mib(self) -> float:
+        """Memory that is really there."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def stop(self) -> int:
         """SIGTERM; its exit code."""
@@ -94,11 +109,14 @@ def _start(
     name: str, directory: Path, command: list[str], core: int | None, *, audit: str
 ) -> BenchServer:
     directory.mkdir(parents=True)
-    port = free_port()
+    port, tls_port = free_port(), free_port()
+    pair = make_pair(directory)
     (directory / "data").mkdir()
     (directory / "config.hcl").write_text(
         'storage "file" { path = "data" }\n'
         f'listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true }}\n'
+        f'listener "tcp" {{ address = "127.0.0.1:{tls_port}" '
+        f'tls_cert_file = "{pair.certificate}" tls_key_file = "{pair.key}" }}\n'
         f'api_addr = "http://127.0.0.1:{port}"\n{audit}'
     )
     with (directory / "server.log").open("wb") as log:
@@ -111,7 +129,15 @@ def _start(
             env={"PATH": os.environ.get("PATH", ""), "HOME": str(directory)},
             preexec_fn=pinned_to(core),
         )
-    server = BenchServer(name, "", f"http://127.0.0.1:{port}", directory, process)
+    server = BenchServer(
+        name,
+        "",
+        f"http://127.0.0.1:{port}",
+        directory,
+        process,
+        tls_address=f"https://127.0.0.1:{tls_port}",
+        ca_file=str(pair.ca),
+    )
     deadline = time.monotonic() + START_SECONDS
     client = hvac.Client(url=server.address)
     while True:
@@ -149,5 +175,7 @@ def _prepare(server: BenchServer) -> hvac.Client:
         token=client.auth.token.create(policies=["bench"], ttl="4h")["auth"]["client_token"],
         role_id=client.auth.approle.read_role_id("bench")["data"]["role_id"],
         secret_id=client.auth.approle.generate_secret_id("bench")["data"]["secret_id"],
+        tls_address=server.tls_address,
+        ca_file=server.ca_file,
     )
     return client

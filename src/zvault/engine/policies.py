@@ -15,7 +15,7 @@ from zvault.barrier.view import View
 from zvault.engine.errors import InternalEngineError, InvalidRequestError
 from zvault.engine.locks import KeyLocks
 from zvault.engine.policy import builtin
-from zvault.engine.policy.acl import Acl
+from zvault.engine.policy.acl import Acl, Memo
 from zvault.engine.policy.model import Policy
 from zvault.engine.policy.parse import PolicySyntaxError, parse_policy
 from zvault.engine.policy.template import TemplateIdentity, resolve
@@ -41,6 +41,7 @@ class PolicyStore:
         self._locks = KeyLocks()
         self._parsed: dict[str, Policy | None] = {}
         self._acls: dict[tuple[tuple[str, ...], str | None], Acl] = {}
+        self._memo = Memo()
         self.epoch = 0
         """Grows with every write; what was computed before is void."""
 
@@ -114,8 +115,12 @@ class PolicyStore:
     def _changed(self, name: str) -> None:
         """Also after a write that failed: it may have come through all the same."""
         self._parsed.pop(name, None)
-        self._acls.clear()
+        self._forget_acls()
         self.epoch += 1
+
+    def _forget_acls(self) -> None:
+        self._acls.clear()
+        self._memo.answers.clear()
 
     async def acl(self, names: Sequence[str], identity: TemplateIdentity | None) -> Acl:
         """The compiled rights of a set of policies; ``root`` grants nothing here.
@@ -136,8 +141,8 @@ class PolicyStore:
         if templated:
             policies = [_resolved(policy, identity) for policy in policies]
         if len(self._acls) >= _ACL_LIMIT:
-            self._acls.clear()
-        acl = self._acls[key] = Acl(policies)
+            self._forget_acls()
+        acl = self._acls[key] = Acl(policies, memo=self._memo)
         return acl
 
     @staticmethod
@@ -147,7 +152,7 @@ class PolicyStore:
 
     def forget_identities(self) -> None:
         """An entity or group has changed: what was resolved for it is void."""
-        self._acls.clear()
+        self._forget_acls()
         self.epoch += 1
 
     async def _policy(self, name: str) -> Policy | None:

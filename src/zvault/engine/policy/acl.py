@@ -14,7 +14,7 @@ from zvault.engine.api import Operation
 from zvault.engine.audit.auth_view import REFUSED, AuthView
 from zvault.engine.policy.model import CAPABILITY_NAMES, Capability, Policy, Rule, merge
 
-_MEMO_LIMIT = 4096
+_MEMO_LIMIT = 16_384
 _MEMO_PATH_LENGTH = 512
 _OPERATION_BITS = {
     Operation.CREATE: Capability.CREATE.value,
@@ -81,10 +81,34 @@ def _rank(path: str) -> tuple[int, bool, int, int, str]:
     return first, not is_prefix, -segments.count("+"), len(bare), bare
 
 
+Answer = tuple[Decision, Rule | None]
+"""What the path alone decides, and the rule when it has conditions on the rest."""
+
+
+class Memo:
+    """Answers given lately, of all ACLs that share it: their number is bounded in common."""
+
+    __slots__ = ("answers", "limit")
+
+    def __init__(self, limit: int = _MEMO_LIMIT) -> None:
+        self.limit = limit
+        self.answers: dict[tuple[Acl, str, Operation], Answer] = {}
+
+    def put(self, acl: "Acl", path: str, operation: Operation, answer: Answer) -> None:
+        """Remember; a full memo forgets everything, for what is asked often comes back at once."""
+        if len(path) > _MEMO_PATH_LENGTH:
+            return
+        if len(self.answers) >= self.limit:
+            self.answers.clear()
+        self.answers[acl, path, operation] = answer
+
+
 class Acl:
     """Compiled rules. ``is_root`` allows everything."""
 
-    def __init__(self, policies: Iterable[Policy], *, is_root: bool = False) -> None:
+    def __init__(
+        self, policies: Iterable[Policy], *, is_root: bool = False, memo: Memo | None = None
+    ) -> None:
         self.is_root = is_root
         rules: dict[str, Rule] = {}
         self._origins: dict[str, list[tuple[str, int]]] = {}
@@ -107,7 +131,9 @@ class Acl:
             else:
                 self._exact[path] = rule
         self._lengths = sorted({len(prefix) for prefix in self._prefixes}, reverse=True)
-        self._memo: dict[tuple[str, Operation], tuple[Decision, Rule | None]] = {}
+        self._memo = memo or Memo()
+        self._answers: dict[tuple[str, Operation], Answer] = {}
+        """One a rule and operation, so that all paths of a rule share it."""
 
     def decide(
         self,
@@ -119,14 +145,10 @@ class Acl:
         """The answer for one request; the path of a LIST ends in ``/``."""
         if self.is_root:
             return _ROOT
-        key = (path, operation)
-        found = self._memo.get(key)
+        found = self._memo.answers.get((self, path, operation))
         if found is None:
             found = self._decide_path(operation, path)
-            if len(self._memo) >= _MEMO_LIMIT:
-                self._memo.clear()
-            if len(path) <= _MEMO_PATH_LENGTH:
-                self._memo[key] = found
+            self._memo.put(self, path, operation, found)
         decision, conditional = found
         if conditional is None:
             return decision
@@ -136,14 +158,19 @@ class Acl:
             return _DENIED
         return decision
 
-    def _decide_path(self, operation: Operation, path: str) -> tuple[Decision, Rule | None]:
-        """What the path alone decides, and the rule when it has conditions on the rest."""
+    def _decide_path(self, operation: Operation, path: str) -> Answer:
         if operation is Operation.HELP:
             return _HELP, None
         rule = self.rule_for(path, is_list=operation is Operation.LIST)
         bit = _OPERATION_BITS[operation]
         if rule is None or rule.denies or not rule.capabilities & bit:
             return _DENIED, None
+        answer = self._answers.get((rule.path, operation))
+        if answer is None:
+            answer = self._answers[rule.path, operation] = self._grant(rule, bit)
+        return answer
+
+    def _grant(self, rule: Rule, bit: int) -> Answer:
         names = tuple(sorted({name for name, own in self._origins[rule.path] if own & bit}))
         sudo = bool(rule.capabilities & _SUDO)
         decision = Decision(allowed=True, sudo=sudo, view=AuthView(True, names))

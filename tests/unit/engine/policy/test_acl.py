@@ -6,8 +6,9 @@ import pytest
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Operation
-from zvault.engine.policy.acl import Acl, glob_matches
+from zvault.engine.policy.acl import Acl, Memo, glob_matches
 from zvault.engine.policy.model import Capability, Policy, Rule
+from zvault.engine.policy.parse import parse_policy
 
 READ, LIST, UPDATE = Capability.READ, Capability.LIST, Capability.UPDATE
 
@@ -200,3 +201,22 @@ def test_reaches_asks_for_any_right_at_or_below() -> None:
 )
 def test_globs(pattern: str, text: str, expected: bool) -> None:
     assert glob_matches(pattern, text) is expected
+
+
+def test_what_all_acls_remember_is_bounded_in_common() -> None:
+    memo = Memo(limit=50)
+    text = 'path "kv/*" { capabilities = ["read"] }\npath "kv/no" { capabilities = ["deny"] }'
+    acls = [Acl([parse_policy(f"p{n}", text)], memo=memo) for n in range(10)]
+    for number in range(100):
+        for acl in acls:
+            assert acl.decide(Operation.READ, f"kv/{number}", {}).allowed
+            assert not acl.decide(Operation.READ, "kv/no", {}).allowed
+            assert not acl.decide(Operation.UPDATE, f"kv/{number}", {}).allowed
+            assert len(memo.answers) <= 50
+    assert acls[3].decide(Operation.READ, "kv/1", {}).view.granting_policies == ("p3",)
+
+
+def test_all_paths_of_a_rule_share_one_answer() -> None:
+    acl = Acl([parse_policy("p", 'path "kv/*" { capabilities = ["read", "list"] }')])
+    views = {id(acl.decide(Operation.READ, f"kv/{n}", {}).view) for n in range(100)}
+    assert len(views) == 1
