@@ -21,6 +21,7 @@ from zvault.crypto import rsa
 from zvault.engine.backends.transit.types import CHACHA, XCHACHA, Family
 from zvault.engine.backends.transit.versions import AnyAead, Key, Version, aead_of
 from zvault.engine.backends.transit.words import PREFIX, FailedError, MistakeError
+from zvault.records.transit import CONVERGENT_VERSION
 
 TAG_BYTES = 16
 _MAX_DIGITS = 18
@@ -79,9 +80,11 @@ def _seal(
         return _aead_for(version, extras.context).encrypt(nonce, plaintext, extras.associated_data)
     if way == 2:
         aead, nonce_key = _aead_for(version, extras.context), extras.context
-    else:
+    elif way == CONVERGENT_VERSION:
         both = version.derived(extras.context, kind.key_bytes + 32)
         aead, nonce_key = aead_of(kind, both[: kind.key_bytes]), both[kind.key_bytes :]
+    else:
+        raise FailedError("unhandled convergent version of the key")
     nonce = hmac.digest(nonce_key, plaintext, "sha256")[: kind.nonce_bytes]
     return nonce + aead.encrypt(nonce, plaintext, extras.associated_data)
 

@@ -42,6 +42,7 @@ _REWRAP_ITEM = {
     "key_version": FieldKind.INT,
     "reference": FieldKind.STRING,
 }
+_ITEMS_A_TURN = 64
 _BITS = (128, 256, 512)
 
 
@@ -70,7 +71,13 @@ async def all_tried(
     """Do every item, off the event loop where each takes milliseconds."""
     if key.kind.family is Family.RSA:
         return await asyncio.to_thread(lambda: [tried(act, item) for item in items])
-    return [tried(act, item) for item in items]
+    outcomes = []
+    for start in range(0, len(items), _ITEMS_A_TURN):
+        if start:
+            # A long batch must not keep other requests waiting.
+            await asyncio.sleep(0)
+        outcomes += [tried(act, item) for item in items[start : start + _ITEMS_A_TURN]]
+    return outcomes
 
 
 def usable(key: Key | None, missing: str = words.NO_ENCRYPTION_KEY) -> Key:

@@ -6,6 +6,7 @@ that could not be used, and no key is replaced unless that is asked for.
 Source: ``docs/api/transit.md``.
 """
 
+import asyncio
 import base64
 import re
 from dataclasses import replace
@@ -16,10 +17,12 @@ from zvault.base.gotime import format_time
 from zvault.crypto import ecdsa, rsa
 from zvault.engine.api import MountContext, Request, Response
 from zvault.engine.backends.transit.answers import public_text
-from zvault.engine.backends.transit.signatures import hmac_key
+from zvault.engine.backends.transit.keys import HOUR_NS
+from zvault.engine.backends.transit.material import MAX_HMAC_BYTES, MIN_HMAC_BYTES
+from zvault.engine.backends.transit.signatures import derived_public_key, hmac_key
 from zvault.engine.backends.transit.store import Archive, TransitStore
 from zvault.engine.backends.transit.types import Family
-from zvault.engine.backends.transit.versions import Key, Version
+from zvault.engine.backends.transit.versions import Key, Version, rsa_numbers
 from zvault.engine.backends.transit.words import FailedError, internal
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.framework import FieldData
@@ -88,7 +91,7 @@ class Export:
         if _NAME.fullmatch(name) is None:
             raise internal("the name of the key in the backup is no name of a key")
         policy = replace(policy, name=name, restore_info=self._info(policy))
-        _check_whole(policy, archive, self._context.family)
+        await asyncio.to_thread(_check_whole, policy, archive, self._context.family)
         async with self._store.hold(name):
             if not data["force"] and await self._store.key(name) is not None:
                 raise internal(f'key "{name}" already exists')
@@ -114,11 +117,15 @@ def _check_whole(policy: TransitPolicy, archive: Archive, store_family: str) -> 
         0 <= policy.min_encryption_version <= policy.latest_version,
         all(0 < number <= last for number in policy.keys),
         not policy.version_template and not policy.storage_prefix,
+        policy.auto_rotate_period_ns == 0 or policy.auto_rotate_period_ns >= HOUR_NS,
     )
     if not all(bounds):
         raise internal("the backup's versions do not fit together")
     keys = {n: archive.versions[n - archive.first] for n in range(oldest, last + 1)}
     key = Key(replace(policy, keys=keys), store_family)
+    is_hmac = key.kind.family is Family.HMAC
+    if is_hmac and not MIN_HMAC_BYTES <= policy.key_size <= MAX_HMAC_BYTES:
+        raise internal("the backup's key size is none of an HMAC key")
     try:
         for number in keys:
             prove(key.version(number))
@@ -127,25 +134,33 @@ def _check_whole(policy: TransitPolicy, archive: Archive, store_family: str) -> 
 
 
 def prove(version: Version) -> None:
-    """Open everything a version holds. Raises FailedError, RecordError."""
+    """Open everything a version of somebody else's holds. Raises FailedError, RecordError."""
     hmac_key(version)
     family = version.key.kind.family
     if family is Family.AEAD:
         version.aead()
-    elif family is Family.HMAC:
+    elif family is Family.HMAC or version.key.policy.derived:
         version.secret()
     elif family is Family.RSA:
-        version.rsa_public()
-        if not version.is_public_only:
-            version.rsa_private()
+        _prove_rsa(version)
     elif family is Family.ECDSA:
-        version.ec_public()
-        if not version.is_public_only:
-            version.ec_private()
-    elif version.key.policy.derived:
-        version.secret()
+        public = ecdsa.point(version.ec_public())
+        if not version.is_public_only and ecdsa.point(version.ec_private().public_key()) != public:
+            raise FailedError("the private key does not fit the public key")
     else:
-        version.ed25519_public(b"")
+        raw = derived_public_key(version, b"")
+        if base64.b64encode(raw).decode() != version.entry.public_key:
+            raise FailedError("the private key does not fit the public key")
+
+
+def _prove_rsa(version: Version) -> None:
+    if version.rsa_public().key_size != version.key.kind.bits:
+        raise FailedError("the key is not of its kind's size")
+    if version.entry.rsa_key is not None:
+        try:
+            rsa.private_key(rsa_numbers(version.entry.rsa_key), checked=True)
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            raise FailedError("the key version's numbers make no key") from None
 
 
 def _check_allowed(key: Key, wanted: str) -> None:

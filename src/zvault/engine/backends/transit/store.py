@@ -28,6 +28,8 @@ from zvault.records.transit import (
 from zvault.storage.api import Delete, Operation, Put
 
 DEFAULT_CACHED = 10_000
+_NONE = KeyVersion()
+"""What an archive holds for version 0, which no key has, and for a version that was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,25 @@ class Archive:
     versions: tuple[KeyVersion, ...]
     first: int = 0
 
+    @classmethod
+    def of(cls, policy: TransitPolicy, versions: tuple[KeyVersion, ...]) -> "Archive":
+        """The stored versions, numbered by where those that the policy holds are among them.
+
+        A crash between the two writes of ``save`` leaves an archive that is trimmed, or longer,
+        or another key's, beside a policy that does not say so.
+        """
+        for number in sorted(policy.keys, reverse=True):
+            if policy.keys[number] in versions:
+                return cls(versions, number - versions.index(policy.keys[number]))
+        return cls(() if policy.keys else versions, policy.archive_min_version)
+
     def at(self, number: int) -> KeyVersion | None:
-        """A version by number."""
+        """A version by number; None for one that is not there."""
         index = number - self.first
-        return self.versions[index] if 0 <= index < len(self.versions) and number > 0 else None
+        if number < 1 or not 0 <= index < len(self.versions):
+            return None
+        found = self.versions[index]
+        return None if found == _NONE else found
 
     def with_versions(self, policy: TransitPolicy) -> "Archive":
         """With what the policy holds, trimmed to what it keeps available."""
@@ -48,7 +65,7 @@ class Archive:
         for number, version in policy.keys.items():
             index = number - self.first
             if index >= 0:
-                kept.extend([KeyVersion()] * (index + 1 - len(kept)))
+                kept.extend([_NONE] * (index + 1 - len(kept)))
                 kept[index] = version
         first = max(self.first, policy.min_available_version)
         return Archive(tuple(kept[first - self.first :]), first)
@@ -103,7 +120,7 @@ class TransitStore:
         """All versions there are of a key. Raises RecordError, StorageError."""
         stored = await self._view.get(ARCHIVE_PREFIX + policy.name)
         versions = () if stored is None else decode_archive(stored)
-        return Archive(versions or (KeyVersion(),), policy.archive_min_version)
+        return Archive.of(policy, versions)
 
     async def save(self, policy: TransitPolicy, archive: Archive | None = None) -> Key:
         """Write a key, its archive first; durable on return. Hold the key's lock.

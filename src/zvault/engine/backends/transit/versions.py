@@ -223,5 +223,5 @@ def _or_failure(make: Any, *parts: Any, **more: Any) -> Any:
     """A computing object of stored numbers, which a broken entry cannot give."""
     try:
         return make(*parts, **more)
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError):
         raise FailedError("the key version's numbers make no key") from None
