@@ -21,13 +21,16 @@ from tests.support.real import free_port, require
 pytestmark = pytest.mark.real("openbao-2.6.2")
 VOLATILE = re.compile(
     r"request_id|accessor|uuid|.*_time|.*_time_utc|client_token|entity_id|id|creation_time|version"
-    r"|running_plugin_version|plugin_version|cluster_(name|id)|nonce|expire_time|ttl"
+    r"|random_bytes|reload_id|running_plugin_version|plugin_version|cluster_(name|id)|nonce|expire_time|ttl"
 )
 ONLY_OPENBAO = {
     "allow_slashes_in_identity_templates",
     "allow_wildcards_in_identity_templates",
+    "allow_credentials",
+    "declarative",
     "metadata_cas_required",
     "modified",
+    "oci",
 }
 """Fields that Vault does not have."""
 POLICY = ("/v1/sys/policies/acl/narrow", "/v1/sys/policy/narrow")
@@ -204,6 +207,57 @@ SAME = [
     row("LIST", "/v1/auth/token/roles"),
     row("POST", "/v1/auth/absent/login", "{}", X_Vault_Token=""),
     row("GET", "/v1/sys/internal/ui/mounts/absent/x"),
+    row("GET", "/v1/sys/internal/ui/namespaces"),
+    row("GET", "/v1/sys/version-history"),
+    row("GET", "/v1/sys/raw/core/mounts"),
+    row("GET", "/v1/sys/plugins/catalog/auth/approle"),
+    row("GET", "/v1/sys/plugins/catalog/auth/absent"),
+    row("GET", "/v1/sys/plugins/catalog/absent/approle"),
+    row("GET", "/v1/sys/plugins/catalog/approle"),
+    row("GET", "/v1/sys/plugins/catalog/auth"),
+    row("LIST", "/v1/sys/plugins/catalog/absent"),
+    row("POST", "/v1/sys/plugins/catalog/secret/x", "{}"),
+    row("DELETE", "/v1/sys/plugins/catalog/secret/x"),
+    row("PUT", "/v1/sys/plugins/reload/backend", "{}"),
+    row("PUT", "/v1/sys/plugins/reload/backend", '{"mounts":["sys/"]}'),
+    row("POST", "/v1/sys/config/cors", "{}"),
+    row("POST", "/v1/sys/config/cors", '{"allowed_origins":"*,http://x"}'),
+    row("GET", "/v1/sys/config/cors"),
+    row("GET", "/v1/sys/config/ui/headers"),
+    row("GET", "/v1/sys/config/ui/headers/X-Absent"),
+    row("POST", "/v1/sys/config/ui/headers/X-Vault-Mine", '{"values":["a"]}'),
+    row("POST", "/v1/sys/config/ui/headers/X-Empty", "{}"),
+    row("POST", "/v1/sys/config/ui/headers/X-Mine", '{"values":["a","b"]}'),
+    row("DELETE", "/v1/sys/config/ui/headers/X-Absent"),
+    row("LIST", "/v1/sys/quotas/rate-limit"),
+    row("GET", "/v1/sys/quotas/rate-limit/absent"),
+    row("POST", "/v1/sys/quotas/rate-limit/bad", '{"rate":-1}'),
+    row("POST", "/v1/sys/quotas/rate-limit/bad", "{}"),
+    row("POST", "/v1/sys/quotas/rate-limit/bad", '{"rate":1,"path":"absent/"}'),
+    row("POST", "/v1/sys/quotas/rate-limit/bad", '{"rate":1,"path":"one/","role":"x"}'),
+    row("POST", "/v1/sys/quotas/rate-limit/bad", '{"rate":1,"role":"x"}'),
+    row("DELETE", "/v1/sys/quotas/rate-limit/absent"),
+    row("GET", "/v1/sys/quotas/config"),
+    row("GET", "/v1/sys/quotas/lease-count/x"),
+    row("POST", "/v1/sys/tools/random/seal/8", "{}"),
+    row("POST", "/v1/sys/tools/random/x", "{}"),
+    row("POST", "/v1/sys/tools/random", '{"bytes":200000}'),
+    row("POST", "/v1/sys/tools/random", '{"format":"q"}'),
+    row("POST", "/v1/sys/tools/hash/sha3-256", '{"input":"aGVsbG8="}'),
+    row("POST", "/v1/sys/tools/hash/absent", '{"input":"aGVsbG8="}'),
+    row("POST", "/v1/sys/tools/hash", '{"input":"aGVsbG8=","format":"x"}'),
+    row("GET", "/v1/sys/tools/hash"),
+    row("POST", "/v1/sys/auth/token/tune", '{"token_type":"batch"}'),
+    row("POST", "/v1/sys/mounts/k5", '{"type":"system"}'),
+    row("POST", "/v1/sys/mounts/k5", '{"type":"cubbyhole"}'),
+    row("POST", "/v1/sys/auth/k5", '{"type":"token"}'),
+    row("POST", "/v1/sys/mounts/k6", '{"type":"approle"}'),
+    row("POST", "/v1/sys/mounts/k3", '{"type":"kv","config":{"default_lease_ttl":"9999999h"}}'),
+    row(
+        "POST",
+        "/v1/sys/mounts/k3",
+        '{"type":"kv","config":{"default_lease_ttl":"2h","max_lease_ttl":"1h"}}',
+    ),
 ]
 
 

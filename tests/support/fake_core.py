@@ -11,6 +11,7 @@ from zvault.base.secret import Secret
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.errors import EngineSealedError, InvalidRequestError, PermissionDeniedError
 from zvault.engine.status import HealthStatus, InitOutcome, SealStatus
+from zvault.server.cors import CorsPort
 
 
 class FakeMetrics:
@@ -32,6 +33,7 @@ class FakeCore:
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     finished: list[str] = field(default_factory=list)
     metrics: FakeMetrics = field(default_factory=FakeMetrics)
+    cors: CorsPort | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a request waits."""
     life: list[str] = field(default_factory=list)

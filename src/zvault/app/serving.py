@@ -49,6 +49,22 @@ def build_storage(config: ServerConfig) -> Storage:
     return InMemStorage()
 
 
+def api_address(config: ServerConfig) -> str:
+    """``api_addr``, else the first TCP listener's address as a URL."""
+    if config.api_addr:
+        return config.api_addr
+    for listener in config.listeners:
+        if listener.kind == "tcp":
+            return f"{'https' if listener.tls else 'http'}://{listener.address}"
+    return ""
+
+
+def cluster_address(config: ServerConfig) -> str:
+    """What a real server would say: its API's host, one port further, always TLS."""
+    host, colon, port = api_address(config).rpartition("://")[2].rstrip("/").rpartition(":")
+    return f"https://{host}:{int(port) + 1}" if colon and port.isdecimal() else ""
+
+
 def build_core(config: ServerConfig, storage: Storage) -> Core:
     """The engine over it, sealed and not started."""
     settings = CoreSettings(
@@ -56,6 +72,9 @@ def build_core(config: ServerConfig, storage: Storage) -> Core:
         max_lease_ttl_ns=config.max_lease_ttl_ns,
         storage_type=config.storage.kind,
         cluster_name=config.cluster_name,
+        api_address=api_address(config),
+        cluster_address=cluster_address(config),
+        raw_storage=config.raw_storage,
     )
     return Core(storage, settings, clock=SystemClock(), random_bytes=os.urandom)
 

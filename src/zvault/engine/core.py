@@ -34,6 +34,7 @@ from zvault.base.ids import new_uuid
 from zvault.base.secret import Secret
 from zvault.crypto.errors import ShareError
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.cors import Cors
 from zvault.engine.errors import EngineSealedError, InternalEngineError, InvalidRequestError
 from zvault.engine.initialize import initial_entries
 from zvault.engine.metrics import Metrics
@@ -84,6 +85,11 @@ class Core:
     def unsealed(self) -> Unsealed | None:
         """The running store, None while sealed."""
         return self._unsealed
+
+    @property
+    def cors(self) -> Cors | None:
+        """Which pages of other origins are let in; None while sealed."""
+        return None if self._unsealed is None else self._unsealed.cors
 
     async def start(self) -> None:
         """Look at the store before serving. Raises StoreIsMigratingError, StorageError."""

@@ -3,13 +3,15 @@
 What lives here: one frozen bundle. What never does: storage, the barrier, the core.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from zvault.barrier.barrier import Barrier
 from zvault.barrier.keyring import RotationConfig
 from zvault.base.clock import Clock
 from zvault.base.ids import RandomBytes
 from zvault.engine.audit.devices import AuditDevices
+from zvault.engine.cors import Cors
 from zvault.engine.expiration import Expiration
 from zvault.engine.identity import IdentityStore
 from zvault.engine.leases import LeaseBook
@@ -24,6 +26,7 @@ from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
 from zvault.engine.token_revocation import TokenRevocation
 from zvault.engine.token_service import TokenService
+from zvault.engine.versions import ServedVersion
 from zvault.engine.wrapping import Wrapping
 
 
@@ -43,6 +46,11 @@ class Services:
     wrapping: Wrapping
     audit: AuditDevices
     quotas: Quotas
+    cors: Cors
+    versions: Sequence[ServedVersion]
+    """Which versions have served the store, oldest first."""
+    raw: Barrier
+    """For what lies in nobody's view: ``sys/raw``, settings of the server itself."""
     metrics: Metrics
     settings: CoreSettings
     clock: Clock

@@ -20,3 +20,9 @@ class CoreSettings:
     family: str = "vault"
     cluster_name: str = ""
     build_date: str = ""
+    api_address: str = ""
+    """Where clients find this server, as a URL."""
+    cluster_address: str = ""
+    """What ``sys/ha-status`` says of other servers' way in; nothing listens there."""
+    raw_storage: bool = False
+    """Serve ``sys/raw``."""

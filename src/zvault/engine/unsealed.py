@@ -27,6 +27,7 @@ from zvault.engine.backends.cubbyhole import Cubbyhole
 from zvault.engine.backends.identity.backend import IdentityBackend
 from zvault.engine.backends.system.backend import SystemBackend
 from zvault.engine.backends.token.backend import TokenBackend
+from zvault.engine.cors import Cors
 from zvault.engine.doomed import Doomed
 from zvault.engine.errors import InternalEngineError
 from zvault.engine.expiration import Expiration
@@ -52,6 +53,7 @@ from zvault.engine.telemetry import token_issued
 from zvault.engine.token_revocation import TokenRevocation
 from zvault.engine.token_service import TokenService
 from zvault.engine.token_store import TokenStore, load_salt
+from zvault.engine.versions import load_versions
 from zvault.engine.wrapping import Wrapping
 from zvault.records import gojson
 from zvault.records.mounts import MOUNTS, MountEntry
@@ -107,6 +109,7 @@ class Unsealed:
         self._loading: asyncio.Task[None] | None = None
         self._undo: list[Callable[[], object]] = []
         self.locks = KeyLocks()
+        self.cors = Cors(barrier)
         self.rekey = Rekey(barrier, config, random_bytes)
         self.audit = AuditBroker(clock, metrics, self._audit_failed)
         self.policies = PolicyStore(View(barrier, POLICY_PREFIX), barrier.family)
@@ -124,7 +127,7 @@ class Unsealed:
             ("the token store", self._load_tokens),
             ("the root generation", self._load_root_generation),
             ("the audit devices", self._load_audit),
-            ("the rate limits", self._load_quotas),
+            ("the settings of the server", self._load_settings),
             ("the mounts", self.mounts.start_all),
         )
         for name, act in steps:
@@ -268,7 +271,12 @@ class Unsealed:
         for error in await self.audit_devices.start():
             _log.error("%s", error.message)
 
-    async def _load_quotas(self) -> None:
+    async def _load_settings(self) -> None:
+        """Rate limits, what browsers may do, which versions were here."""
+        self.versions = await load_versions(
+            self.barrier, self.settings.version, self.clock.now_ns()
+        )
+        await self.cors.load()
         self.quotas = Quotas(
             View(self.barrier, QUOTA_PREFIX),
             self.clock,
@@ -308,6 +316,9 @@ class Unsealed:
             wrapping=self.wrapping,
             audit=self.audit_devices,
             quotas=self.quotas,
+            cors=self.cors,
+            versions=self.versions,
+            raw=self.barrier,
             metrics=self.metrics,
             settings=self.settings,
             clock=self.clock,

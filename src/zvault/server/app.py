@@ -19,6 +19,7 @@ from zvault.engine.errors import CodedError, EngineError, InternalEngineError
 from zvault.server import raw, shareholders
 from zvault.server.answers import Answer
 from zvault.server.connections import Connections
+from zvault.server.cors import CorsPort, decide_cors, origin_lines
 from zvault.server.engine_port import EnginePort
 from zvault.server.envelope import NOT_FOUND, answer_for
 from zvault.server.errors import answer_of, error_answer
@@ -82,6 +83,22 @@ class App:
 
     async def __call__(self, wire: WireRequest) -> Answer:
         """Answer one request. Raises nothing but bugs."""
+        origin = wire.head.origin
+        if origin:
+            cors = self._engine.cors
+            if cors is not None and cors.config.enabled:
+                return await self._cross_origin(wire, cors, origin)
+        return await self._answer(wire)
+
+    async def _cross_origin(self, wire: WireRequest, cors: CorsPort, origin: str) -> Answer:
+        wanted = wire.head.as_mapping().get("access-control-request-method", [""])[0]
+        answer = decide_cors(cors, wire.method, origin, wanted)
+        if answer is None:
+            answer = await self._answer(wire)
+            answer.extra += origin_lines(origin)
+        return answer
+
+    async def _answer(self, wire: WireRequest) -> Answer:
         try:
             path, query = self._read_target(wire.target)
             if not path.startswith(PREFIX):

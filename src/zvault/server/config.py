@@ -52,7 +52,6 @@ _WITHOUT_EFFECT = (
 _NOT_OFFERED = {
     "entropy": "no entropy augmentation",
     "introspection_endpoint": "no introspection endpoint",
-    "raw_storage_endpoint": "no raw storage endpoint",
     "sentinel": "no Sentinel",
     "service_registration": "no service registration",
     "ui": "no web interface",
@@ -71,6 +70,8 @@ class ServerConfig:
     api_addr: str = ""
     cluster_name: str = ""
     disable_cache: bool = False
+    raw_storage: bool = False
+    """Serve ``sys/raw`` to whom the policies let."""
     prometheus: bool = False
     """A ``telemetry`` stanza with a retention that is not zero."""
     log: LogSettings = field(default_factory=LogSettings)
@@ -118,6 +119,7 @@ def read_config(document: Object) -> ServerConfig:
         api_addr=fields.text("api_addr"),
         cluster_name=fields.text("cluster_name"),
         disable_cache=fields.boolean("disable_cache"),
+        raw_storage=fields.boolean("raw_storage_endpoint"),
         prometheus=_read_prometheus(fields, warnings),
         log=_read_log(fields),
         pid_file=_optional_path(fields, "pid_file"),

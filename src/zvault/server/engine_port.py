@@ -7,6 +7,7 @@ from typing import Protocol
 
 from zvault.engine.api import Request, Response
 from zvault.engine.status import HealthStatus, InitOutcome, SealStatus
+from zvault.server.cors import CorsPort
 
 
 class MetricsPort(Protocol):
@@ -22,6 +23,11 @@ class EnginePort(Protocol):
 
     @property
     def metrics(self) -> MetricsPort: ...
+
+    @property
+    def cors(self) -> CorsPort | None:
+        """Which pages of other origins are let in; None while sealed."""
+        ...
 
     async def handle(self, request: Request) -> Response | None:
         """Serve one logical request; never suspends when caches can answer."""

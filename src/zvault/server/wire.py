@@ -54,6 +54,7 @@ class Head:
     accept: bytes = b""
     wrap_ttl: str = ""
     namespace: str = ""
+    origin: str = ""
     vault_request: bool = False
     forwarded_for: list[bytes] = field(default_factory=list)
     _mapping: dict[str, list[str]] | None = None
@@ -175,6 +176,8 @@ def _note(head: Head, name: bytes, value: bytes) -> None:
         head.content_type = value.strip().lower()
     elif name == b"accept":
         head.accept = value.lower()
+    elif name == b"origin":
+        head.origin = value.decode("latin-1").strip()
     elif name == b"x-vault-wrap-ttl":
         head.wrap_ttl = value.decode("latin-1").strip()
     elif name == b"x-vault-namespace":

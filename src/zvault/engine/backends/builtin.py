@@ -17,6 +17,7 @@ class BuiltinBackend:
     root_paths: Sequence[str] = ()
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
         self._router = Router(routes)
 
     async def start(self) -> None:

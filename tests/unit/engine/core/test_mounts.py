@@ -72,7 +72,7 @@ async def test_bad_mounts_are_refused_in_vaults_words() -> None:
             server, "sys/mounts/n", type="nope"
         )
         assert "must be specified" in await refused(server, "sys/mounts/n")
-        assert "would be less than" in await refused(
+        assert "greater than given max" in await refused(
             server,
             "sys/mounts/n",
             type="kv",

@@ -14,12 +14,17 @@ from zvault.engine.backends.system.keys import Keys
 from zvault.engine.backends.system.leases import Leases
 from zvault.engine.backends.system.locked_users import LockedUsers
 from zvault.engine.backends.system.mounts import Mounts
+from zvault.engine.backends.system.openapi import OpenApi
+from zvault.engine.backends.system.plugins import Plugins
 from zvault.engine.backends.system.policies import Policies
 from zvault.engine.backends.system.quotas import QuotaRoutes
+from zvault.engine.backends.system.raw import Raw
 from zvault.engine.backends.system.rekey import RekeyPaths
+from zvault.engine.backends.system.server_info import ServerInfo
 from zvault.engine.backends.system.shareholders import UNAUTHENTICATED
 from zvault.engine.backends.system.tools import Tools
 from zvault.engine.backends.system.ui import Ui
+from zvault.engine.backends.system.web import Web
 from zvault.engine.backends.system.wrapping import WrappingPaths
 from zvault.engine.framework import Route
 from zvault.engine.services import Services
@@ -39,6 +44,7 @@ class SystemBackend(BuiltinBackend):
     unauthenticated_paths = (
         "internal/ui/mounts",
         "internal/ui/mounts/*",
+        "internal/specs/openapi",
         "wrapping/lookup",
         *UNAUTHENTICATED,
     )
@@ -53,6 +59,7 @@ class SystemBackend(BuiltinBackend):
         "rotate/keyring",
         "config/cors",
         "config/auditing/*",
+        "config/ui/headers",
         "config/ui/headers/*",
         "plugins/catalog/*",
         "plugins/runtimes/catalog/*",
@@ -77,6 +84,11 @@ class SystemBackend(BuiltinBackend):
             Audit(services),
             Leases(services),
             QuotaRoutes(services),
+            Plugins(services),
+            ServerInfo(services),
+            Web(services),
+            Raw(services),
+            OpenApi(services),
             LockedUsers(services),
             Keys(services),
             RekeyPaths(services),

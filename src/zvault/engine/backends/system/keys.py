@@ -39,7 +39,6 @@ class Keys:
             Route("seal", {Operation.UPDATE: self._granted}),
             Route("step-down", {Operation.UPDATE: self._granted}),
             Route("metrics", {Operation.READ: self._metrics}),
-            Route("config/cors", {Operation.READ: self._cors}),
             Route("replication/status", {Operation.READ: self._replication}),
             Route("license/status", {Operation.READ: self._license}),
         ]
@@ -96,9 +95,6 @@ class Keys:
 
     async def _granted(self, request: Request, data: FieldData) -> None:
         """Who gets here may do it; the core seals when the request is through."""
-
-    async def _cors(self, request: Request, data: FieldData) -> Response:
-        return Response(data={"enabled": False})
 
     async def _replication(self, request: Request, data: FieldData) -> Response:
         return Response(data={"mode": "disabled"})

@@ -18,6 +18,7 @@ from zvault.records.mounts import AUTH, MountConfig, MountEntry
 TOKEN_TYPES = {"default-service": 3, "default-batch": 4, "service": 1, "batch": 2}
 _TOKEN_TYPE_NAMES = {0: "default-service", **{number: name for name, number in TOKEN_TYPES.items()}}
 _BUILTIN = frozenset({"system", "identity", "cubbyhole", "token"})
+_TTLS = ("default_lease_ttl", "max_lease_ttl")
 _HEADER_LISTS = ("passthrough_request_headers", "allowed_response_headers")
 _AUDIT_LISTS = ("audit_non_hmac_request_keys", "audit_non_hmac_response_keys")
 
@@ -86,12 +87,28 @@ def tuning(entry: MountEntry, default_ttl_ns: int, max_ttl_ns: int) -> dict[str,
     return result | lockout_shown(entry.config)
 
 
+def new_config(given: Mapping[str, Any], table: str, system_max_ns: int) -> MountConfig:
+    """The configuration that a new mount asks for. Raises InvalidRequestError."""
+    before = MountConfig(token_type=TOKEN_TYPES["default-service"] if table == AUTH else 0)
+    for name in _TTLS:
+        if given.get(name) is not None:
+            try:
+                _ttl(name, given[name])
+            except InvalidRequestError as error:
+                start = f"unable to parse {name.split('_')[0]} TTL of {str(given[name])[:32]}: "
+                raise InvalidRequestError(start + error.message) from None
+    wanted = {name: _ttl(name, given.get(name, 0) or 0) for name in _TTLS}
+    if wanted["max_lease_ttl"] and wanted["default_lease_ttl"] > wanted["max_lease_ttl"]:
+        raise InvalidRequestError("given default lease TTL greater than given max lease TTL")
+    return changed_config(before, given, table, system_max_ns)
+
+
 def changed_config(
     config: MountConfig, given: Mapping[str, Any], table: str, system_max_ns: int
 ) -> MountConfig:
     """``config`` with every setting in ``given``. Raises InvalidRequestError."""
     changes: dict[str, Any] = {}
-    for name in ("default_lease_ttl", "max_lease_ttl"):
+    for name in _TTLS:
         if given.get(name) is not None:
             changes[f"{name}_ns"] = _ttl(name, given[name])
     for name in (*_AUDIT_LISTS, *_HEADER_LISTS):

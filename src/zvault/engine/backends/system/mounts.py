@@ -13,9 +13,9 @@ from zvault.engine.api import Operation, Request, Response
 from zvault.engine.backends.registry import KNOWN_AUTH_TYPES, KNOWN_SECRET_TYPES
 from zvault.engine.backends.system.locked_users import with_lockout
 from zvault.engine.backends.system.mount_info import (
-    TOKEN_TYPES,
     changed_config,
     mount_info,
+    new_config,
     tuning,
 )
 from zvault.engine.errors import InvalidRequestError
@@ -23,10 +23,12 @@ from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.plugins import builtin_version
 from zvault.engine.services import Services
-from zvault.records.mounts import AUTH, MOUNTS, MountConfig, MountEntry
+from zvault.records.mounts import AUTH, MOUNTS, MountEntry
 
 _PROTECTED_PREFIXES = ("audit/", "auth/", "sys/", "cubbyhole/", "identity/")
 _PROTECTED_TARGETS = ("audit/", "sys/", "cubbyhole/", "identity/")
+_UNTUNABLE = ("audit/", "sys/", "cubbyhole/", "identity/")
+_SINGLETONS = ("system", "cubbyhole", "identity")
 _QUEUED = (
     "Mount move has been queued. Progress will be reported in Vault's server log, tagged with the "
     "returned migration_id"
@@ -156,9 +158,6 @@ class Mounts:
         if words.table == MOUNTS and path.startswith(_PROTECTED_PREFIXES):
             raise InvalidRequestError(f'cannot mount "{path}"')
         _check_path(path)
-        config = MountConfig()
-        if words.table == AUTH:
-            config = replace(config, token_type=TOKEN_TYPES["default-service"])
         given = {name: value for name, value in data["config"].items() if name != "options"}
         system_max = self._services.settings.max_lease_ttl_ns
         await self._mounts.mount(
@@ -166,7 +165,7 @@ class Mounts:
             path,
             kind,
             description=data["description"],
-            config=changed_config(config, given, words.table, system_max),
+            config=new_config(given, words.table, system_max),
             options=options,
             local=data["local"],
             seal_wrap=data["seal_wrap"],
@@ -198,6 +197,8 @@ class Mounts:
 
     async def _tune(self, words: _Words, data: FieldData) -> Response | None:
         path = _with_slash(data["path"])
+        if words.table == MOUNTS and path.startswith(_UNTUNABLE):
+            raise InvalidRequestError(f'cannot tune "{path}"')
         entry = self._tuned_entry(words, path)
         if entry is None:
             raise InvalidRequestError(f'tune of path "{path}" failed: no mount entry found')
@@ -206,6 +207,10 @@ class Mounts:
             for name in _TUNE_FIELDS
             if name not in ("path", "description", "options") and name in data
         }
+        if entry.type == "token" and "token_type" in given:
+            raise InvalidRequestError(
+                "'token_type' cannot be set for 'token' or 'ns_token' auth mounts"
+            )
         system_max = self._services.settings.max_lease_ttl_ns
 
         def tuned(before: MountEntry) -> MountEntry:
@@ -301,6 +306,10 @@ def _kind_and_options(words: _Words, data: FieldData) -> tuple[str, dict[str, st
     if words.table == MOUNTS and kind in _ALIASES:
         options["version"] = _ALIASES[kind]
         kind = "kv"
+    if words.table == MOUNTS and kind in _SINGLETONS:
+        raise InvalidRequestError(f'mount type of "{kind}" is not mountable')
+    if words.table == AUTH and kind == "token":
+        raise InvalidRequestError("token credential backend cannot be instantiated")
     if kind not in words.known:
         raise InvalidRequestError(f"plugin not found in the catalog: {kind}")
     if "version" in options:

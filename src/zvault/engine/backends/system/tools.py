@@ -14,6 +14,7 @@ from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData, Route
 
 _MAX_RANDOM_BYTES = 128 * 1024
+_NO_SEAL_ENTROPY = "no seal/entropy augmentation available, using platform entropy source"
 _HASHES = {
     "sha2-224": "sha224",
     "sha2-256": "sha256",
@@ -60,15 +61,20 @@ class Tools:
     async def _random(self, request: Request, data: FieldData) -> Response:
         in_path = data["urlbytes"]
         if in_path and not in_path.isdecimal():
-            raise InvalidRequestError("error parsing url-set byte count: not a number")
+            raise InvalidRequestError(
+                f'error parsing url-set byte count: strconv.Atoi: parsing "{in_path[:32]}": '
+                "invalid syntax"
+            )
         count = int(in_path) if in_path else data["bytes"]
         if count < 1:
             raise InvalidRequestError('"bytes" cannot be less than 1')
         if count > _MAX_RANDOM_BYTES:
-            raise InvalidRequestError(f'"bytes" should be less than {_MAX_RANDOM_BYTES}')
+            raise InvalidRequestError(f"'bytes' should be less than {_MAX_RANDOM_BYTES}")
         if data["source"] not in ("platform", "seal", "all"):
             raise InvalidRequestError(f'unsupported entropy source "{data["source"]}"')
-        return Response(data={"random_bytes": _encoded(self._random_bytes(count), data["format"])})
+        shown = _encoded(self._random_bytes(count), data["format"], quoted=True)
+        warnings = [_NO_SEAL_ENTROPY] if data["source"] == "seal" else []
+        return Response(data={"random_bytes": shown}, warnings=warnings)
 
     async def _hash(self, request: Request, data: FieldData) -> Response:
         try:
@@ -85,9 +91,10 @@ class Tools:
         )
 
 
-def _encoded(content: bytes, form: str) -> str:
+def _encoded(content: bytes, form: str, *, quoted: bool = False) -> str:
     if form == "hex":
         return content.hex()
     if form == "base64":
         return base64.b64encode(content).decode()
-    raise InvalidRequestError(f'unsupported encoding format "{form}"; must be "hex" or "base64"')
+    shown = f'"{form}"' if quoted else form
+    raise InvalidRequestError(f'unsupported encoding format {shown}; must be "hex" or "base64"')

@@ -35,6 +35,7 @@ class Ui:
             ),
             Route("internal/ui/resultant-acl", {Operation.READ: self._acl}),
             Route("internal/ui/feature-flags", {Operation.READ: self._flags}),
+            Route("internal/ui/namespaces", {Operation.READ: self._namespaces}),
         ]
 
     async def _session(self, request: Request) -> Session | None:
@@ -86,6 +87,10 @@ class Ui:
         if session.acl.is_root:
             return Response(data={"root": True})
         return Response(data=session.acl.describe())
+
+    async def _namespaces(self, request: Request, data: FieldData) -> Response:
+        """There are none; asked by everybody's web interface, so it is no error."""
+        return Response(data={})
 
     async def _flags(self, request: Request, data: FieldData) -> Response:
         return Response(data={"feature_flags": []})
