@@ -5,6 +5,7 @@ Times are int nanoseconds since the Unix epoch; ``ZERO_NS`` stands for Go's zero
 (0001-01-01T00:00:00Z), which JSON of Vault uses for "never". Durations are int nanoseconds.
 """
 
+import functools
 import math
 import re
 from datetime import UTC, datetime, timedelta
@@ -39,10 +40,16 @@ def format_time(ns: int) -> str:
     if ns == ZERO_NS:
         return ZERO_TIME
     seconds, fraction = divmod(ns, SECOND_NS)
-    text = (_NAIVE_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+    text = _whole_seconds(seconds)
     if fraction:
         text += "." + f"{fraction:09d}".rstrip("0")
     return text + "Z"
+
+
+@functools.lru_cache(maxsize=256)
+def _whole_seconds(seconds: int) -> str:
+    """A server writes the same few seconds again and again."""
+    return (_NAIVE_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
 def parse_time(text: str) -> int:

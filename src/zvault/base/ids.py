@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _FAIR = len(_BASE62) * (256 // len(_BASE62))
+_DIGITS = bytes(ord(_BASE62[byte % len(_BASE62)]) for byte in range(256))
+_UNFAIR = bytes(range(_FAIR, 256))
 
 RandomBytes = Callable[[int], bytes]
 
@@ -19,7 +21,7 @@ def new_uuid(random_bytes: RandomBytes) -> str:
 
 def base62(random_bytes: RandomBytes, length: int) -> str:
     """``length`` characters of ``0-9A-Za-z``, each equally likely."""
-    found: list[str] = []
+    found = b""
     while len(found) < length:
-        found += [_BASE62[byte % 62] for byte in random_bytes(length) if byte < _FAIR]
-    return "".join(found[:length])
+        found += random_bytes(length).translate(_DIGITS, _UNFAIR)
+    return found[:length].decode()

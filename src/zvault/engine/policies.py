@@ -42,6 +42,8 @@ class PolicyStore:
         self._parsed: dict[str, Policy | None] = {}
         self._acls: dict[tuple[tuple[str, ...], str | None], Acl] = {}
         self._memo = Memo()
+        self._present: set[str] = set()
+        """Names of policies that were there when last looked for."""
         self.epoch = 0
         """Grows with every write; what was computed before is void."""
 
@@ -76,7 +78,13 @@ class PolicyStore:
     async def exists(self, name: str) -> bool:
         """A token that names the policy gets something from it."""
         name = normal_name(name)
-        return name in (builtin.ROOT, *builtin.INTERNAL) or await self._entry(name) is not None
+        if name in self._present or name in (builtin.ROOT, *builtin.INTERNAL):
+            return True
+        epoch = self.epoch
+        found = await self._entry(name) is not None
+        if found and epoch == self.epoch:
+            self._present.add(name)
+        return found
 
     async def _entry(self, name: str) -> PolicyEntry | None:
         if ".." in name:
@@ -115,6 +123,7 @@ class PolicyStore:
     def _changed(self, name: str) -> None:
         """Also after a write that failed: it may have come through all the same."""
         self._parsed.pop(name, None)
+        self._present.discard(name)
         self._forget_acls()
         self.epoch += 1
 

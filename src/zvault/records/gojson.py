@@ -22,7 +22,6 @@ _ESCAPES = (
     (b"\xe2\x80\xa8", b"\\u2028"),
     (b"\xe2\x80\xa9", b"\\u2029"),
 )
-_NEEDS_ESCAPE = re.compile(rb"[<>&]|\xe2\x80[\xa8\xa9]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -98,8 +97,8 @@ def dumps(value: Any, *, sort_keys: bool = True, newline: bool = False) -> bytes
         data = orjson.dumps(value, default=_fragment, option=option)
     except (TypeError, orjson.JSONEncodeError):
         data = _dumps_slowly(value, sort_keys=sort_keys) + (b"\n" if newline else b"")
-    if _NEEDS_ESCAPE.search(data):
-        for plain, escaped in _ESCAPES:
+    for plain, escaped in _ESCAPES:
+        if plain in data:  # a search for one string costs a tenth of any pattern's
             data = data.replace(plain, escaped)
     return data
 

@@ -42,6 +42,7 @@ from zvault.records.approle import (
 from zvault.storage.api import Delete, Operation, Put
 
 _CACHED = 10_000
+_CACHED_SECRET_IDS = 1_000
 _CHUNK = 500
 _ROLE_IDS = "role-ids"
 T = TypeVar("T")
@@ -56,6 +57,8 @@ class AppRoleStore:
         self._locks = KeyLocks()
         self._salt = ""
         self._roles: dict[str, RoleEntry] = {}
+        self._secret_ids: dict[str, tuple[bytes, SecretIdEntry]] = {}
+        """As last read and what that meant; storage is asked each time, only decoding is saved."""
         self._names: dict[str, str] = {}
         self._changes = 0
         """Counts what ``_forget`` was told, so that a slow read never caches what was replaced."""
@@ -171,7 +174,14 @@ class AppRoleStore:
     async def secret_id(self, key: str) -> SecretIdEntry | None:
         """A secret id by storage key. Raises RecordError, StorageError."""
         stored = await self._view.get(key)
-        return None if stored is None else decode_secret_id(stored)
+        if stored is None:
+            return None
+        known = self._secret_ids.get(key)
+        if known is not None and known[0] == stored:
+            return known[1]
+        entry = decode_secret_id(stored)
+        _bounded(self._secret_ids, _CACHED_SECRET_IDS)[key] = stored, entry
+        return entry
 
     async def secret_id_keys(self, role_name: str, role: RoleEntry) -> list[str]:
         """Storage keys of all secret ids of a role."""
@@ -239,8 +249,8 @@ class AppRoleStore:
             await self._view.apply([Delete(key) for key in keys[start : start + _CHUNK]])
 
 
-def _bounded(cache: dict[str, T]) -> dict[str, T]:
+def _bounded(cache: dict[str, T], limit: int = _CACHED) -> dict[str, T]:
     """Forget all once it is full: what is used comes back."""
-    if len(cache) >= _CACHED:
+    if len(cache) >= limit:
         cache.clear()
     return cache
