@@ -6,6 +6,7 @@ measured without one error, and the promised ratios hold; 4: a promised ratio do
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -17,17 +18,27 @@ from typing import Any
 from benchmarks.load import pick_tool
 from benchmarks.machine import describe, pick_cores
 from benchmarks.rows import Row, check_audited, run_rows
-from benchmarks.servers import BenchError, start_engine, start_openbao
+from benchmarks.servers import BenchError, BenchServer, start_engine, start_openbao
 from benchmarks.stores import StoreFigures, measure_store
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "bench-report.json"
 OPENBAO = ROOT / ".servers" / "openbao-2.6.2" / "bin" / "bao"
 WEED = ROOT / ".venv" / "bin" / "weed"
-MIN_RATIO = {"kv read": 15.0, "kv read, TLS": 8.0}
+UNSYNCED = ", no fsync"
+MIN_RATIO = {
+    "kv read": 15.0,
+    "kv read, TLS": 8.0,
+    "kv write": 3.0,
+    "approle login": 2.0,
+    "token create": 2.0,
+    f"kv write{UNSYNCED}": 6.0,
+    f"approle login{UNSYNCED}": 4.0,
+    f"token create{UNSYNCED}": 4.0,
+}
 """Requests a second over OpenBao's, at 32 connections; 1 for what is not named."""
 MAX_P99_RATIO = {"kv read": 0.1, "kv read, TLS": 0.1}
-"""p99 over OpenBao's, at 32 connections; 1 for what is not named."""
+"""p99 over OpenBao's, at 32 connections; a third for what is not named."""
 
 
 def main() -> int:
@@ -57,20 +68,20 @@ def main() -> int:
 def _measure(directory: Path, seconds: float) -> dict[str, Any]:
     cores = pick_cores()
     tool = pick_tool(cores.load, directory)
-    engine = start_engine(directory / "engine", cores.server)
-    try:
+    with contextlib.ExitStack() as running:
+        engine = start_engine(directory / "engine", cores.server)
+        running.callback(engine.stop)
         openbao = start_openbao(OPENBAO, directory / "openbao", cores.server)
-        try:
-            _say_setup(tool.name, cores.server, engine.version, openbao.version)
-            rows = run_rows(tool, engine, openbao, seconds)
-        finally:
-            openbao.stop()
-    finally:
-        exit_code = engine.stop()
-    if exit_code != 0:
-        raise BenchError(f"the engine ended with exit code {exit_code}")
+        running.callback(openbao.stop)
+        _say_setup(tool.name, cores.server, engine.version, openbao.version)
+        synced = run_rows(tool, engine, openbao, seconds)
+        _stop_cleanly(engine)
+        careless = start_engine(directory / "careless", cores.server, fsync=False)
+        running.callback(careless.stop)
+        rows = [*synced, *run_rows(tool, careless, openbao, seconds, writes=UNSYNCED)]
+        _stop_cleanly(careless)
     audited = {
-        "engine": check_audited(engine, sum(row.engine.requests for row in rows)),
+        "engine": check_audited(engine, sum(row.engine.requests for row in synced)),
         "openbao": check_audited(openbao, sum(row.openbao.requests for row in rows)),
     }
     _print_rows(rows)
@@ -93,18 +104,24 @@ def _measure(directory: Path, seconds: float) -> dict[str, Any]:
     }
 
 
+def _stop_cleanly(server: BenchServer) -> None:
+    exit_code = server.stop()
+    if exit_code != 0:
+        raise BenchError(f"the {server.name} ended with exit code {exit_code}")
+
+
 def _broken_promises(rows: list[Row]) -> list[str]:
     broken = []
     for row in rows:
         if row.connections != 32:
             continue
-        needed, longest = MIN_RATIO.get(row.scenario, 1.0), MAX_P99_RATIO.get(row.scenario, 1.0)
+        needed, longest = MIN_RATIO.get(row.scenario, 1.0), MAX_P99_RATIO.get(row.scenario, 1 / 3)
         if row.ratio < needed:
             broken.append(f"{row.scenario} at 32 connections: {row.ratio:.2f} x, promised {needed}")
         if row.p99_ratio > longest:
             broken.append(
                 f"{row.scenario} at 32 connections: p99 {row.p99_ratio:.2f} of OpenBao's, "
-                f"promised {longest}"
+                f"promised {longest:.2f}"
             )
     return broken
 
@@ -113,19 +130,20 @@ def _say_setup(tool: str, core: int | None, engine: str, openbao: str) -> None:
     pinned = "one core, load on another" if core is not None else "no core to spare: nothing pinned"
     sys.stdout.write(
         f"load tool: {tool}; server on {pinned}; audit file on for both\n"
-        f"engine (speaks Vault {engine}), every write fsynced, beside OpenBao {openbao}\n\n"
+        f"engine (speaks Vault {engine}), every write fsynced unless the row says otherwise, "
+        f"beside OpenBao {openbao}\n\n"
     )
     sys.stdout.flush()
 
 
 def _print_rows(rows: list[Row]) -> None:
     sys.stdout.write(
-        f"{'scenario':<15}{'conns':>6}{'engine/s':>11}{'p99 ms':>9}{'cpu us':>8}"
+        f"{'scenario':<25}{'conns':>6}{'engine/s':>11}{'p99 ms':>9}{'cpu us':>8}"
         f"{'OpenBao/s':>12}{'p99 ms':>9}{'cpu us':>8}{'ratio':>8}{'p99':>7}\n"
     )
     for row in rows:
         sys.stdout.write(
-            f"{row.scenario:<15}{row.connections:>6}"
+            f"{row.scenario:<25}{row.connections:>6}"
             f"{row.engine.requests_per_second:>11,.0f}{row.engine.p99_ms:>9.2f}"
             f"{row.engine_cpu_us:>8.0f}"
             f"{row.openbao.requests_per_second:>12,.0f}{row.openbao.p99_ms:>9.2f}"

@@ -45,14 +45,19 @@ class Row:
 
 
 def run_rows(
-    tool: LoadTool, engine: BenchServer, openbao: BenchServer, seconds: float
+    tool: LoadTool, engine: BenchServer, openbao: BenchServer, seconds: float, writes: str = ""
 ) -> list[Row]:
-    """All rows. Raises BenchError when a server answered with errors."""
+    """All rows. ``writes``: only those that write, with this behind their names.
+
+    Raises BenchError when a server answered with errors.
+    """
     assert engine.access is not None
     assert openbao.access is not None
     pairs = zip(scenarios(engine.access), scenarios(openbao.access), strict=True)
     rows = []
     for ours, theirs in pairs:
+        if writes and ours.method != "POST":
+            continue
         for connections in CONNECTIONS:
             tool.run(ours, engine.access, connections, 1)  # warm
             mine, my_cpu = _measured(tool, ours, engine, connections, seconds)
@@ -65,7 +70,7 @@ def run_rows(
                         f"{result.errors} errors in {result.requests} requests; "
                         f"see {server.directory}/server.log"
                     )
-            rows.append(Row(ours.name, connections, mine, other, my_cpu, other_cpu))
+            rows.append(Row(ours.name + writes, connections, mine, other, my_cpu, other_cpu))
     return rows
 
 

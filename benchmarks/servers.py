@@ -87,10 +87,11 @@ class BenchServer:
             return self.process.wait()
 
 
-def start_engine(directory: Path, core: int | None) -> BenchServer:
+def start_engine(directory: Path, core: int | None, *, fsync: bool = True) -> BenchServer:
     """The embedded engine, its audit file switched on through the API."""
     command = [sys.executable, "-m", "zvault.cli.main", "server", "--config", "config.hcl"]
-    server = _start("engine", directory, command, core, audit="")
+    storage = "" if fsync else "zvault_unsafe_no_fsync = true"
+    server = _start("engine", directory, command, core, audit="", storage=storage)
     client = _prepare(server)
     client.sys.enable_audit_device("file", options={"file_path": str(server.audit_file)})
     return server
@@ -106,14 +107,20 @@ def start_openbao(binary: Path, directory: Path, core: int | None) -> BenchServe
 
 
 def _start(
-    name: str, directory: Path, command: list[str], core: int | None, *, audit: str
+    name: str,
+    directory: Path,
+    command: list[str],
+    core: int | None,
+    *,
+    audit: str,
+    storage: str = "",
 ) -> BenchServer:
     directory.mkdir(parents=True)
     port, tls_port = free_port(), free_port()
     pair = make_pair(directory)
     (directory / "data").mkdir()
     (directory / "config.hcl").write_text(
-        'storage "file" { path = "data" }\n'
+        f'storage "file" {{ path = "data" {storage} }}\n'
         f'listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true }}\n'
         f'listener "tcp" {{ address = "127.0.0.1:{tls_port}" '
         f'tls_cert_file = "{pair.certificate}" tls_key_file = "{pair.key}" }}\n'
