@@ -5,6 +5,7 @@ have and this one does not are known too: their mounts open and answer "unsuppor
 """
 
 from zvault.engine.backends import approle, cubbyhole, kv1, kv2, unsupported, userpass
+from zvault.engine.backends.pki import backend as pki
 from zvault.engine.backends.transit import backend as transit
 from zvault.engine.mount_service import Maker
 from zvault.records.mounts import MountEntry
@@ -13,6 +14,7 @@ _MAKERS: dict[str, Maker] = {
     "cubbyhole": cubbyhole.make,
     "approle": approle.make,
     "transit": transit.make,
+    "pki": pki.make,
     "userpass": userpass.make,
 }
 _KV = ("kv", "generic")
