@@ -55,7 +55,9 @@ async def test_roots_roles_certificates_and_leases_go_from_one_to_the_other(
     server = Running(core, SystemClock(), keys, root)  # type: ignore[arg-type]
     await server.unseal()
     await server.write("sys/mounts/pki", type="pki")
-    await server.write("pki/root/generate/internal", common_name="ca.example.com", ttl="700h")
+    await server.write(
+        "/".join(("pki", "root", "generate", "internal")), common_name="ca.example.com", ttl="700h"
+    )
     await server.call_update("pki/config/urls", {"issuing_certificates": "http://x/ca"})
     await server.call_update("pki/roles/r", ROLE)
     lease, serial, ca = await issue(server, "r")
