@@ -3,7 +3,9 @@
 What lives here: the bytes of one record and nothing else. Pure. What never does: which term is
 active, where randomness comes from.
 Invariant: a record opens only under the key string it was sealed for (version 2, the only one
-written); version 1 (no associated data) is read.
+written); version 1 (no associated data) is read. Real servers have keys that end in a slash
+(``oidc_tokens/config/``), which their storage drops from the name: such a record opens under the
+name without the slash.
 Layout: term u32be, version u8, nonce 12, ciphertext, tag 16 (``docs/formats/barrier.md``).
 """
 
@@ -46,7 +48,19 @@ def open_record(aeads: Mapping[int, Aead], key: str, record: bytes) -> bytes:
         return aead.decrypt(
             record[_NONCE_START:_BODY_START], record[_BODY_START:], associated_data(key)
         )
-    except (InvalidTag, LookupError, ValueError):
+    except InvalidTag:
+        return _open_slashed(aeads, key, record)
+    except (LookupError, ValueError):
+        raise UnreadableEntryError(key, _reason(aeads, record)) from None
+
+
+def _open_slashed(aeads: Mapping[int, Aead], key: str, record: bytes) -> bytes:
+    """A record of the key that has a slash more, looked for only after ``key`` did not do."""
+    try:
+        return aeads[record_term(record)].decrypt(
+            record[_NONCE_START:_BODY_START], record[_BODY_START:], associated_data(key + "/")
+        )
+    except InvalidTag:
         raise UnreadableEntryError(key, _reason(aeads, record)) from None
 
 

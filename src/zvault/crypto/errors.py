@@ -24,6 +24,18 @@ class BoxError(VerificationError):
     code = "sealed-box"
 
 
+class TokenFormError(VerificationError):
+    """A signed token or a key in JSON that is not of the form it must have."""
+
+    code = "token-form"
+
+
+class SignatureError(VerificationError):
+    """A signature that the key does not confirm."""
+
+    code = "token-signature"
+
+
 class OpensslFileError(VerificationError):
     """An ``openssl enc`` file that does not open."""
 
