@@ -4,17 +4,22 @@ Answers are compared. Each list of calls runs in order on a fresh mount of both.
 purpose is named in ``ON_PURPOSE``; anything else that differs fails.
 """
 
+import base64
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.backend_stage import is_same, normal
 from tests.support.openbao import OpenBao, running
 from tests.support.running import Running, fresh
+from zvault.crypto import jwk, jws
 from zvault.engine.api import Operation
 from zvault.engine.errors import EngineError
 from zvault.records import gojson
@@ -23,10 +28,19 @@ from zvault.server.errors import status_of
 
 Call = tuple[str, str, Any]
 USERS = "auth/m/users"
-ONLY_OPENBAO = {"token_strictly_bind_ip"}
+ONLY_OPENBAO = {
+    "callback_mode",
+    "oauth2_metadata",
+    "oidc_disable_confirmation",
+    "override_allowed_server_names",
+    "status",
+    "token_policies_template_claims",
+    "token_strictly_bind_ip",
+}
 _IDS = [
     (r"auth_(\w+)_[0-9a-f]{8}", r"auth_\1_<id>"),
     (r"(hv)?[bs]\.[\w-]{20,}", "<token>"),
+    (r'"client_id": "\w{26}"', '"client_id": "<client>"'),
     (r'"accessor": "\w{24}"', '"accessor": "<accessor>"'),
 ]
 
@@ -127,8 +141,295 @@ USERPASS: list[Call] = [
     ("GET", f"{USERS}/x4", None),
     ("LIST", USERS, None),
 ]
-SUITES = {"userpass": USERPASS}
-ON_PURPOSE: dict[tuple[str, str, str], str] = {}
+OIDC = "identity/oidc"
+TEMPLATE = (
+    '{"n": {{identity.entity.id}}, "m": {{ identity.entity.metadata }}, "t": {{time.now.plus.1h}}}'
+)
+IDENTITY_TOKENS: list[Call] = [
+    ("GET", f"{OIDC}/config", None),
+    ("POST", f"{OIDC}/config", {"issuer": ""}),
+    ("POST", f"{OIDC}/config", {}),
+    ("POST", f"{OIDC}/config", {"issuer": "https://example.com:1234"}),
+    ("GET", f"{OIDC}/config", None),
+    *[
+        ("POST", f"{OIDC}/config", {"issuer": issuer})
+        for issuer in (
+            "example.com",
+            "https://example.com/path",
+            "https://example.com/",
+            "ftp://x",
+            "https://example.com?q=1",
+            "https://u:p@example.com",
+            "x y",
+            5,
+        )
+    ],
+    ("LIST", f"{OIDC}/key", None),
+    ("GET", f"{OIDC}/key/default", None),
+    ("GET", f"{OIDC}/key/k", None),
+    ("POST", f"{OIDC}/key/k", {}),
+    ("GET", f"{OIDC}/key/k", None),
+    (
+        "POST",
+        f"{OIDC}/key/k",
+        {"rotation_period": "1h", "verification_ttl": "2h", "allowed_client_ids": "a,b"},
+    ),
+    ("GET", f"{OIDC}/key/k", None),
+    *[
+        ("POST", f"{OIDC}/key/k", body)
+        for body in (
+            {"algorithm": "HS256"},
+            {"algorithm": "none"},
+            {"rotation_period": "30s"},
+            {"verification_ttl": "11h"},
+            {"rotation_period": "x"},
+            {"rotation_period": -5},
+            {"algorithm": "ES256"},
+            {"algorithm": "PS256"},
+        )
+    ],
+    ("GET", f"{OIDC}/key/k", None),
+    *[
+        ("POST", f"{OIDC}/key/{name}", {"algorithm": name, "allowed_client_ids": "*"})
+        for name in ("ES384", "ES512", "EdDSA")
+    ],
+    ("LIST", f"{OIDC}/key", None),
+    ("POST", f"{OIDC}/key/k/rotate", {}),
+    ("POST", f"{OIDC}/key/k/rotate", {"verification_ttl": "5m"}),
+    ("POST", f"{OIDC}/key/nope/rotate", {}),
+    ("POST", f"{OIDC}/key/-x", {}),
+    ("LIST", f"{OIDC}/role", None),
+    ("GET", f"{OIDC}/role/r", None),
+    ("POST", f"{OIDC}/role/r", {}),
+    ("POST", f"{OIDC}/role/r", {"key": "nope"}),
+    ("POST", f"{OIDC}/role/r", {"key": "k"}),
+    ("POST", f"{OIDC}/role/r", {"key": "k", "ttl": "1h"}),
+    ("GET", f"{OIDC}/role/r", None),
+    ("POST", f"{OIDC}/role/r", {"ttl": "30m"}),
+    ("POST", f"{OIDC}/role/r", {"ttl": -1}),
+    ("POST", f"{OIDC}/role/r", {"client_id": "mine"}),
+    ("GET", f"{OIDC}/role/r", None),
+    ("LIST", f"{OIDC}/role", None),
+    ("POST", f"{OIDC}/key/k", {"verification_ttl": "10m"}),
+    ("DELETE", f"{OIDC}/key/k", None),
+    ("DELETE", f"{OIDC}/key/default", None),
+    ("POST", f"{OIDC}/role/t", {"key": "default", "template": TEMPLATE}),
+    ("GET", f"{OIDC}/role/t", None),
+    ("POST", f"{OIDC}/role/t", {"template": base64.b64encode(TEMPLATE.encode()).decode()}),
+    ("GET", f"{OIDC}/role/t", None),
+    *[
+        ("POST", f"{OIDC}/role/t", {"template": template})
+        for template in (
+            '{"aud": "x"}',
+            '{"iss": 1}',
+            '{"sub": "me"}',
+            '{"nonce": 1}',
+            '{"a": {{identity.nope}}}',
+            '{"a": {{identity.entity.name}',
+            '{"a": {{}}}',
+            '{"a": {{identity.groups.names.g.id}}}',
+            "{{identity.entity.metadata}}",
+        )
+    ],
+    ("GET", f"{OIDC}/token/nope", None),
+    ("GET", f"{OIDC}/token/r", None),
+    ("GET", f"{OIDC}/token/t", None),
+    ("POST", f"{OIDC}/token/t", {}),
+    ("GET", f"{OIDC}/.well-known/openid-configuration", None),
+    ("GET", f"{OIDC}/.well-known/nope", None),
+    ("POST", f"{OIDC}/.well-known/keys", {}),
+    ("POST", f"{OIDC}/introspect", {}),
+    ("POST", f"{OIDC}/introspect", {"token": "x"}),
+    ("GET", f"{OIDC}/introspect", None),
+    ("DELETE", f"{OIDC}/role/r", None),
+    ("DELETE", f"{OIDC}/role/r", None),
+    ("DELETE", f"{OIDC}/key/k", None),
+    ("DELETE", f"{OIDC}/key/nope", None),
+    ("GET", f"{OIDC}/nope", None),
+]
+RSA_KEY = rsa.generate_private_key(65537, 2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def pem(key: jwk.PrivateKey) -> str:
+    text = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return text.decode()
+
+
+def token(
+    claims: dict[str, Any], key: jwk.PrivateKey = RSA_KEY, algorithm: str = "RS256"
+) -> dict[str, str]:
+    return {"jwt": jws.sign(key, algorithm, "", json.dumps(claims).encode())}
+
+
+NOW = int(time.time())
+CONFIG, JROLE, LOGIN = "auth/m/config", "auth/m/role", "auth/m/login"
+BASE = {"sub": "ann", "aud": "aud1", "iss": "me", "iat": NOW, "exp": NOW + 3000}
+RICH = {**BASE, "dept": "x", "n": {"deep": "v"}, "num": 5, "flag": True, "groups": ["g1", "g2"]}
+BOUND = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": "aud1,aud2"}
+TIMES = {"sub": "a", "aud": "aud1", "iss": "me"}
+
+
+def without(claims: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in claims.items() if name not in names}
+
+
+def logins(role: str, *claims: dict[str, Any]) -> list[Call]:
+    return [("POST", LOGIN, {"role": role, **token(each)}) for each in claims]
+
+
+def roles(name: str, *bodies: dict[str, Any]) -> list[Call]:
+    return [
+        call
+        for body in bodies
+        for call in (
+            ("POST", f"{JROLE}/{name}", {**BOUND, **body}),
+            ("GET", f"{JROLE}/{name}", None),
+        )
+    ]
+
+
+JWT: list[Call] = [
+    ("GET", CONFIG, None),
+    ("POST", LOGIN, {"role": "r", "jwt": "x"}),
+    ("POST", CONFIG, {}),
+    ("POST", CONFIG, {"jwt_validation_pubkeys": pem(RSA_KEY), "jwks_url": "http://x"}),
+    ("POST", CONFIG, {"jwks_url": "http://127.0.0.1:1/x"}),
+    ("POST", CONFIG, {"oidc_discovery_url": "http://127.0.0.1:1/x"}),
+    ("POST", CONFIG, {"jwks_url": "http://127.0.0.1:1/x", "jwks_ca_pem": "xx"}),
+    *[
+        ("POST", CONFIG, {"jwt_validation_pubkeys": pem(RSA_KEY), **more})
+        for more in (
+            {"jwt_supported_algs": "HS256"},
+            {"jwt_supported_algs": ["RS256", "none"]},
+            {"oidc_client_id": "x"},
+            {"oidc_client_secret": "x"},
+        )
+    ],
+    ("POST", CONFIG, {"jwt_validation_pubkeys": [pem(RSA_KEY)], "jwt_supported_algs": "ES256"}),
+    ("POST", f"{JROLE}/r", BOUND),
+    *logins("r", BASE),
+    (
+        "POST",
+        CONFIG,
+        {
+            "jwt_validation_pubkeys": [pem(RSA_KEY), pem(EC_KEY)],
+            "bound_issuer": "me",
+            "default_role": "std",
+        },
+    ),
+    ("GET", CONFIG, None),
+    ("DELETE", CONFIG, None),
+    ("LIST", JROLE, None),
+    ("GET", f"{JROLE}/none", None),
+    ("POST", f"{JROLE}/r2", {}),
+    ("POST", f"{JROLE}/r2", {"role_type": "zz", "user_claim": "sub"}),
+    ("POST", f"{JROLE}/r2", {"role_type": "jwt"}),
+    ("POST", f"{JROLE}/r2", {"role_type": "jwt", "user_claim": "sub"}),
+    ("POST", f"{JROLE}/r2", {"user_claim": "sub"}),
+    ("POST", f"{JROLE}/r2", {"user_claim": "sub", "allowed_redirect_uris": "http://x/cb"}),
+    ("GET", f"{JROLE}/r2", None),
+    ("POST", LOGIN, {"role": "r2", "jwt": "x"}),
+    *roles(
+        "r3",
+        {"bound_claims": {"a": "b"}},
+        {"bound_claims": {"a": ["b", 1, True]}},
+        {"bound_claims_type": "zz"},
+        {"bound_claims_type": "glob", "bound_claims": {"a": "b*"}},
+        {"claim_mappings": {"a": "b", "c": "b"}},
+        {"claim_mappings": {"a": "role"}},
+        {"claim_mappings": {"a": "b"}},
+        {"expiration_leeway": "1m", "not_before_leeway": "5", "clock_skew_leeway": 7},
+        {"expiration_leeway": -1},
+        {"groups_claim": "g", "max_age": "5m", "oidc_scopes": "a,b"},
+        {"token_ttl": 60, "token_policies": "p", "policies": "q", "ttl": 5, "max_ttl": 9},
+        {"bound_subject": "s", "token_type": "batch"},
+        {"token_type": "service", "policies": "q,P", "ttl": 5, "max_ttl": 9},
+        {"num_uses": 4, "bound_cidrs": "127.0.0.1", "period": 3},
+        {"verbose_oidc_logging": True},
+    ),
+    ("LIST", JROLE, None),
+    *logins(
+        "r",
+        BASE,
+        {**BASE, "aud": ["zz", "aud2"]},
+        {**BASE, "aud": "zz"},
+        without(BASE, "aud"),
+        {**BASE, "iss": "you"},
+        without(BASE, "iss"),
+        without(BASE, "sub"),
+        TIMES,
+        {**BASE, "exp": NOW - 100, "iat": NOW - 500},
+        {**BASE, "nbf": NOW + 1000},
+        {**BASE, "iat": NOW + 1000},
+        {**TIMES, "iat": NOW},
+        {**TIMES, "iat": NOW - 400},
+        {**TIMES, "exp": NOW + 100},
+        {**TIMES, "exp": NOW + 100_000},
+        {**TIMES, "nbf": NOW},
+        {**BASE, "exp": NOW + 1000.5},
+    ),
+    ("POST", LOGIN, {"role": "r", **token(BASE, EC_KEY, "ES256")}),
+    ("POST", LOGIN, {"role": "r", **token(BASE, RSA_KEY, "RS512")}),
+    ("POST", LOGIN, {"role": "r", **token(BASE, RSA_KEY, "PS256")}),
+    ("POST", LOGIN, {"role": "r", **token(BASE, ec.generate_private_key(EC_KEY.curve), "ES256")}),
+    ("POST", LOGIN, {"role": "nope", "jwt": "x"}),
+    ("POST", LOGIN, {"jwt": "x"}),
+    ("POST", LOGIN, {"role": "r"}),
+    ("POST", LOGIN, {}),
+    ("POST", f"{JROLE}/std", BOUND),
+    ("POST", LOGIN, token(BASE)),
+    ("POST", f"{JROLE}/s", {"role_type": "jwt", "user_claim": "sub", "bound_subject": "ann"}),
+    *logins("s", BASE, without(BASE, "aud"), {**without(BASE, "aud"), "sub": "eve"}),
+    (
+        "POST",
+        f"{JROLE}/c",
+        {
+            **BOUND,
+            "bound_claims": {"dept": ["x", "y"], "/n/deep": "v", "num": 5, "flag": True},
+            "claim_mappings": {"dept": "d", "/n/deep": "dd", "zip": "z"},
+            "groups_claim": "groups",
+        },
+    ),
+    *logins(
+        "c",
+        RICH,
+        {**RICH, "dept": ["q", "y"]},
+        {**RICH, "dept": "q"},
+        without(RICH, "dept"),
+        {**RICH, "n": {}},
+        {**RICH, "num": "5"},
+        {**RICH, "flag": False},
+        {**RICH, "flag": "true"},
+        {**RICH, "flag": 1},
+        without(RICH, "groups"),
+        {**RICH, "groups": "one"},
+    ),
+    ("POST", f"{JROLE}/g", {**BOUND, "bound_claims": {"dept": "x*"}, "bound_claims_type": "glob"}),
+    *logins(
+        "g",
+        {**BASE, "dept": "xyz"},
+        {**BASE, "dept": "axyz"},
+        {**BASE, "dept": ["axyz", "xx"]},
+        {**BASE, "dept": 4},
+    ),
+    ("POST", f"{JROLE}/p", {**BOUND, "user_claim": "/n/deep", "user_claim_json_pointer": True}),
+    *logins("p", RICH, BASE),
+    ("POST", f"{JROLE}/f", {**BOUND, "token_bound_cidrs": "10.0.0.0/8"}),
+    *logins("f", BASE),
+    ("POST", f"{JROLE}/n", {**BOUND, "clock_skew_leeway": -1}),
+    *logins("n", {**BASE, "exp": NOW - 1, "iat": NOW - 500}, BASE),
+    ("GET", LOGIN, None),
+    ("GET", "auth/m/nope", None),
+    ("DELETE", f"{JROLE}/r", None),
+    ("DELETE", f"{JROLE}/r", None),
+    ("GET", f"{JROLE}/r", None),
+]
+SUITES = {"userpass": USERPASS, "approle": IDENTITY_TOKENS, "jwt": JWT}
+"""By the type of the mount ``m`` that is made for them."""
+ON_PURPOSE: dict[tuple[str, str, str], str] = {
+    ("approle", "POST", "identity/oidc/introspect"): "the text names the library that parses",
+}
 """(suite, method, path) of calls whose answers differ, and why; the status is compared anyway."""
 
 
@@ -181,6 +482,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
 @pytest.fixture
 async def ours() -> AsyncIterator[Ours]:
     async with fresh() as server:
+        server.clock.advance(NOW - server.clock.now_ns() / 1e9)
         yield Ours(server)
 
 

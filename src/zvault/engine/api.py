@@ -85,6 +85,8 @@ class Auth:
     display_name: str = ""
     alias_name: str = ""
     """Identity alias; "" makes no entity."""
+    group_names: Sequence[str] = ()
+    """Names of groups at the issuer, for external groups with such an alias on this mount."""
     ttl_ns: int = 0
     max_ttl_ns: int = 0
     period_ns: int = 0

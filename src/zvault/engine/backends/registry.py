@@ -5,6 +5,7 @@ have and this one does not are known too: their mounts open and answer "unsuppor
 """
 
 from zvault.engine.backends import approle, cubbyhole, kv1, kv2, unsupported, userpass
+from zvault.engine.backends.jwt import backend as jwt
 from zvault.engine.backends.pki import backend as pki
 from zvault.engine.backends.transit import backend as transit
 from zvault.engine.mount_service import Maker
@@ -16,6 +17,8 @@ _MAKERS: dict[str, Maker] = {
     "transit": transit.make,
     "pki": pki.make,
     "userpass": userpass.make,
+    "jwt": jwt.make,
+    "oidc": jwt.make,
 }
 _KV = ("kv", "generic")
 KNOWN_SECRET_TYPES = frozenset(

@@ -22,7 +22,7 @@ class IdentityBackend(BuiltinBackend):
         store, clock, random_bytes = services.identity, services.clock, services.random_bytes
         oidc = OidcStore(view, clock, random_bytes)
         settings = services.settings
-        tokens = OidcTokens(oidc, store, clock, lambda: settings.api_addr)
+        tokens = OidcTokens(oidc, store, clock, lambda: settings.api_address)
         super().__init__(
             [
                 *Entities(store).routes(),

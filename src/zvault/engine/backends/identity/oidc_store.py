@@ -1,7 +1,7 @@
 """Named keys, roles and the issuer of identity tokens: in storage, in memory, rotated.
 
-What lives here: reading and writing of what lies below ``oidc_tokens/``, and when a key signs, waits
-and goes. What never does: paths, tokens.
+What lives here: reading and writing of what lies below ``oidc_tokens/``, and when a key signs,
+waits and goes. What never does: paths, tokens.
 Invariants: a public key is stored before anything is signed with its private one and stays until
 the last token it signed has expired; memory changes only after storage; a key is rotated by whoever
 first needs it after its time.
@@ -266,6 +266,4 @@ class OidcStore:
 
 
 def _expiring(ring: Sequence[RingKey], expires_ns: int) -> tuple[RingKey, ...]:
-    return tuple(
-        replace(k, expires_ns=expires_ns) if k.expires_ns == ZERO_NS else k for k in ring
-    )
+    return tuple(replace(k, expires_ns=expires_ns) if k.expires_ns == ZERO_NS else k for k in ring)
