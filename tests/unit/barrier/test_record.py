@@ -80,3 +80,16 @@ def test_a_file_name_that_is_no_utf_8_is_bound_by_its_bytes() -> None:
     key = b"logical/u/\xff".decode("utf-8", "surrogateescape")
     record = seal_record(AEADS[3], 3, key, b"x", b"n" * 12)
     assert open_record(AEADS, key, record) == b"x"
+
+
+def test_a_record_of_a_key_with_a_slash_opens_under_its_name_and_nowhere_else() -> None:
+    """``oidc_tokens/config/``: storage drops the slash, the record is bound to it."""
+    record = seal_record(AEADS[3], 3, "a/config/", b"x", bytes(range(12)))
+    assert open_record(AEADS, "a/config/", record) == b"x"
+    assert open_record(AEADS, "a/config", record) == b"x"
+    for other in ("a/confi", "a/config//", "a", "a/other", "a/config/x"):
+        with pytest.raises(UnreadableEntryError):
+            open_record(AEADS, other, record)
+    plain = seal_record(AEADS[3], 3, "a/config", b"x", bytes(range(12)))
+    with pytest.raises(UnreadableEntryError):
+        open_record(AEADS, "a/config/", plain)

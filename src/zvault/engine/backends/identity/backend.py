@@ -27,7 +27,7 @@ class IdentityBackend(BuiltinBackend):
             [
                 *Entities(store).routes(),
                 *Groups(store).routes(),
-                *OidcKeys(oidc).routes(),
+                *OidcKeys(oidc, clock).routes(),
                 *OidcRoles(oidc, clock, random_bytes).routes(),
                 *tokens.routes(),
             ]

@@ -40,8 +40,9 @@ CLIENT_ID_LENGTH = 26
 class OidcKeys:
     """Named keys."""
 
-    def __init__(self, store: OidcStore) -> None:
+    def __init__(self, store: OidcStore, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
 
     def routes(self) -> list[Route]:
         """The path table."""
@@ -84,7 +85,12 @@ class OidcKeys:
             if before is None or before.algorithm != key.algorithm or key.signing_key is None:
                 await self._store.with_new_keys(name, key)
             else:
-                await self._store.save_key(name, key)
+                await self._store.save_key(name, self._sooner(key))
+
+    def _sooner(self, key: NamedKey) -> NamedKey:
+        """A shorter period counts from now, a longer one after the next rotation."""
+        planned = self._clock.now_ns() + key.rotation_period_ns
+        return replace(key, next_rotation_ns=min(planned, key.next_rotation_ns))
 
     async def _check_roles(self, name: str, key: NamedKey) -> None:
         roles = await self._store.roles_of_key(name)

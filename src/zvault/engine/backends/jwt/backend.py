@@ -174,7 +174,7 @@ class Jwt:
                 internal_data={"role": name},
                 display_name=user,
                 alias_name=user,
-                group_names=groups,
+                group_names=tuple(groups),
                 **auth_fields(role),
             )
         )

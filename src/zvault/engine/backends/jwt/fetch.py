@@ -73,10 +73,10 @@ def _get(url: str, ca_pem: str) -> bytes:
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers={"Accept": "application/json"})
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise FetchError(f"the issuer's server answered {answer.status}")
-        body = answer.read(MAX_BODY_BYTES + 1)
+        with connection.getresponse() as answer:
+            if answer.status != 200:
+                raise FetchError(f"the issuer's server answered {answer.status}")
+            body = answer.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise FetchError("the issuer's server gave too much")
         return body
