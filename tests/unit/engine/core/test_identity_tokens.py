@@ -59,7 +59,7 @@ async def is_active(server: Running, text: str, **more: str) -> bool:
 
 
 async def test_a_token_says_who_asked_and_anybody_can_check_it() -> None:
-    async with fresh(api_addr="https://vault.example:8200") as server:
+    async with fresh(api_address="https://vault.example:8200") as server:
         token = await ready(server, ttl="30m")
         me = await server.read("auth/token/lookup-self", token)
         role = await server.read("identity/oidc/role/r")
