@@ -149,6 +149,14 @@ class KeyFileDoor:
         finally:
             await storage.close()
 
+    async def renew(self, store_url: str, shares: Sequence[Secret]) -> None:
+        storage = await self.opener(store_url, read_only=True)
+        try:
+            password = self.password().read()
+            await self.maker.rotate(self.path, storage, password, password, shares)
+        finally:
+            await storage.close()
+
     async def prove(self, store_url: str) -> None:
         storage = await self.opener(store_url, read_only=True)
         try:

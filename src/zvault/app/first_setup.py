@@ -52,7 +52,7 @@ def initialize_site(operator: Operator, site: Site, path: Path, wanted: NewKeys)
 
     Raises also MigrationRefusedError without an active stage, OpenRunError, LaterStageEmptyError.
     """
-    state = _state(operator)
+    state = active_stage(operator)
 
     def prove(shares: Sequence[Secret]) -> None:
         asyncio.run(_prove(SiteOpener(site), state.store_url, shares))
@@ -71,11 +71,12 @@ def initialize_site(operator: Operator, site: Site, path: Path, wanted: NewKeys)
 @contextmanager
 def vault_of(operator: Operator, site: Site, token: Secret) -> Iterator[VaultApi]:
     """The Vault of the active stage for somebody with a token. Raises as ``initialize_site``."""
-    with _vault(site, _state(operator)) as vault:
+    with _vault(site, active_stage(operator)) as vault:
         yield vault.with_token(token)
 
 
-def _state(operator: Operator) -> SiteState:
+def active_stage(operator: Operator) -> SiteState:
+    """The site's state. Raises OpenRunError while a run is open, MigrationRefusedError."""
     waiting = open_run(operator.journal.records)
     if waiting is not None:
         raise OpenRunError(

@@ -25,6 +25,7 @@ from zvault.app.doors_files import (
     remove_empty_folder,
 )
 from zvault.app.doors_process import AgentDoor, ServerDoor, agent_process, embedded_runtime
+from zvault.app.doors_rekey import NewSharesDoor
 from zvault.app.doors_vault import AuditFileDoor, VaultDoor
 from zvault.app.geography import SiteGeography
 from zvault.app.site import Site
@@ -101,6 +102,7 @@ def build_ports(
         front_door=ClientsDoor(FrontDoor(front_door_settings(site))),
         backups=BackupDoor(site, opener, clock, lambda: runtime.observe().pid),
         key_files=key_files,
+        new_shares=build_new_shares(site, opener, brought.token),
         tls=TlsDoor(geography.tls_paths, site.tls_hosts, clock, site.name),
         files=ConfigFiles(),
         state=StateFile(site.places.run_dir / "site.json"),
@@ -170,6 +172,16 @@ def build_key_files(site: Site, opener: SiteOpener, clock: Clock) -> KeyFileDoor
         opener=opener,
         name=site.name,
         allow_password_beside=site.unseal.allow_password_beside_key_file,
+    )
+
+
+def build_new_shares(
+    site: Site, opener: SiteOpener, token: Callable[[], Secret] | None
+) -> NewSharesDoor:
+    """Rekeys of a site's server."""
+    runtime = embedded_runtime(site)
+    return NewSharesDoor(
+        opener, resolve_owner(site.unseal.owner or None), lambda: runtime.observe().pid, token
     )
 
 

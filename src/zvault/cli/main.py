@@ -20,6 +20,7 @@ _GROUPS = {
     "backup": "zvault.cli.backup",
     "tls": "zvault.cli.tls",
     "frontdoor": "zvault.cli.frontdoor",
+    "operator": "zvault.cli.operator",
 }
 _COMMANDS = (
     "zvault.cli.server",
@@ -27,6 +28,7 @@ _COMMANDS = (
     "zvault.cli.migrate",
     "zvault.cli.stage",
     "zvault.cli.declare",
+    "zvault.cli.rekey",
 )
 _INTERRUPTED = 128 + signal.SIGINT
 _DAEMONS = {"server": "zvault.cli.server", "unseal-agent": "zvault.cli.unseal_agent"}

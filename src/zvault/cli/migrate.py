@@ -5,6 +5,7 @@ What lives here: parse, call one function, print. What never does: a decision ab
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -61,6 +62,10 @@ DestroyOption = Annotated[
 NoCanaryOption = Annotated[
     bool, typer.Option("--without-canary", help="Skip login, read and write at the end.")
 ]
+RekeyOption = Annotated[
+    Path | None,
+    typer.Option("--rekey-to", help="A new file (0600) for the shares of a rekey (7 to 8)."),
+]
 LossOption = Annotated[
     str,
     typer.Option("--accept-loss-since", help="RFC 3339: the store is gone, later changes are lost"),
@@ -88,6 +93,7 @@ def plan(
     clear_retired: ClearOption = False,
     destroy_key_file: DestroyOption = False,
     without_canary: NoCanaryOption = False,
+    rekey_to: RekeyOption = None,
     accept_loss_since: LossOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -100,6 +106,7 @@ def plan(
             destroy_key_file,
             without_canary,
             accept_loss_since,
+            rekey_to,
         )
         bring = brought(shares_file, prompt_shares, token_file)
         with operator_of(load_site(site), bring, progress, planning=True) as operator:
@@ -118,13 +125,14 @@ def migrate(
     rotate_audit: RotateOption = False,
     clear_retired: ClearOption = False,
     without_canary: NoCanaryOption = False,
+    rekey_to: RekeyOption = None,
     confirmed: PlanOption = "",
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Exit code 0: the new stage serves, read back. 5: it was put back. 6: it stopped half-way."""
     with reporting_errors(as_json=as_json):
-        options = _options(backup, rotate_audit, clear_retired, False, without_canary, "")
+        options = _options(backup, rotate_audit, clear_retired, False, without_canary, "", rekey_to)
         bring = brought(shares_file, prompt_shares, token_file)
         _run(load_site(site), bring, to, options, confirmed, yes=yes, as_json=as_json)
 
@@ -263,6 +271,8 @@ def _run(
             keep_s3_credentials(site, os.environ, say)
         with interruptible():
             ended = asyncio.run(operator.migrate(proposal, proposal.id if yes else confirmed))
+        for remark in proposal.remarks:
+            progress(remark)
     _print_ended(ended, as_json, "done")
 
 
@@ -295,7 +305,13 @@ def _require_no_refusal(proposal: Proposal) -> None:
 
 
 def _options(
-    backup: bool, rotate: bool, clear: bool, destroy: bool, without_canary: bool, loss: str
+    backup: bool,
+    rotate: bool,
+    clear: bool,
+    destroy: bool,
+    without_canary: bool,
+    loss: str,
+    rekey_to: Path | None = None,
 ) -> Options:
     try:
         accepted = gotime.parse_time(loss) if loss else None
@@ -310,6 +326,7 @@ def _options(
         without_canary=without_canary,
         accept_loss_since_ns=accepted,
         clear_retired=clear,
+        rekey_file="" if rekey_to is None else str(rekey_to.absolute()),
     )
 
 
@@ -318,7 +335,7 @@ def _plan_lines(proposal: Proposal) -> list[str]:
     head = f"plan {proposal.id}: stage {parameters.from_stage} to {parameters.to_stage}"
     steps = [f"{number:3}. {text}" for number, text in enumerate(proposal.sentences, 1)]
     refusals = [f"in the way: {item.message} ({item.hint})" for item in proposal.refusals]
-    return [head, *steps, *proposal.losses, *refusals]
+    return [head, *steps, *proposal.losses, *proposal.remarks, *refusals]
 
 
 def _plan_json(proposal: Proposal) -> dict[str, Any]:
@@ -338,6 +355,7 @@ def _plan_json(proposal: Proposal) -> dict[str, Any]:
             for item in proposal.refusals
         ],
         "losses": list(proposal.losses),
+        "remarks": list(proposal.remarks),
     }
 
 

@@ -46,3 +46,9 @@ class SignatureFormatError(VerificationError):
     """A signature, or the digest to sign, that is not what the algorithm takes."""
 
     code = "signature-format"
+
+
+class EncodedTokenError(UsageError):
+    """A text that is no token under this one-time pad."""
+
+    code = "encoded-token"

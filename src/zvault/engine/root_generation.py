@@ -7,8 +7,6 @@ under the pad, and it is stored before it leaves.
 """
 
 import asyncio
-import base64
-import string
 from dataclasses import dataclass
 
 from zvault.barrier.barrier import Barrier
@@ -16,6 +14,7 @@ from zvault.base.clock import Clock
 from zvault.base.gotime import SECOND_NS
 from zvault.base.ids import RandomBytes, base62, new_uuid
 from zvault.base.secret import Secret
+from zvault.crypto.one_time_pad import encode_token
 from zvault.engine.api import Auth
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.policy import builtin
@@ -27,9 +26,6 @@ from zvault.engine.token_store import ID_LENGTH, inner_prefix
 from zvault.records.tokens import TokenEntry
 
 _ABORTED = "root generation aborted: unable to authenticate: unable to retrieve stored keys: "
-
-
-_BASE64 = frozenset(string.ascii_letters + string.digits + "+/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,28 +130,3 @@ class RootGeneration:
         )
         await self._tokens.issue(auth, entry)
         return Secret(auth.client_token)
-
-
-def encode_token(token: Secret, otp: Secret) -> str:
-    """The token under the pad: XOR, then base64 without padding. Both are of one length."""
-    mixed = bytes(a ^ b for a, b in zip(token.reveal(), otp.reveal(), strict=True))
-    return base64.b64encode(mixed).decode().rstrip("=")
-
-
-def decode_token(encoded: str, otp: str) -> str:
-    """The token again. Raises InvalidRequestError as Vault words it."""
-    if not encoded or not otp:
-        raise InvalidRequestError("provided 'encoded_token' or 'otp' is empty")
-    at = next((i for i, sign in enumerate(encoded) if sign not in _BASE64), len(encoded))
-    if at < len(encoded) or len(encoded) % 4 == 1:
-        raise InvalidRequestError(
-            f"error decoding base64'd token: illegal base64 data at input byte {at}"
-        )
-    mixed = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
-    pad = otp.encode()
-    if len(mixed) != len(pad):
-        raise InvalidRequestError(
-            "error xoring token: length of byte slices is not equivalent:"
-            f" {len(mixed)} != {len(pad)}"
-        )
-    return bytes(a ^ b for a, b in zip(mixed, pad, strict=True)).decode("utf-8", "replace")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zvault.base.clock import ManualClock
-from zvault.base.errors import PreconditionError, UnreachableError, ZvaultError
+from zvault.base.errors import BusyError, PreconditionError, UnreachableError, ZvaultError
 from zvault.base.secret import Secret
 from zvault.ops.migration.errors import CanaryError, UnprovenStoreError
 from zvault.ops.migration.journal import Journal
@@ -41,6 +41,8 @@ ACTIVE_CONFIG = Path("vault-config.hcl")
 AUDIT_KEY = "core/audit"
 SHARES = (Secret(b"one"), Secret(b"two"), Secret(b"three"))
 TOKEN = Secret("root")
+NEW_SHARES = (Secret(b"four"), Secret(b"five"), Secret(b"six"))
+"""What a rekey gives out."""
 SEALED = b"sealed:"
 
 
@@ -149,6 +151,12 @@ class Site:
     key_file: bool = False
     key_file_good: bool = True
     key_file_fingerprint: str = ""
+    key_file_shares: tuple[Secret, ...] = SHARES
+    shares: tuple[Secret, ...] = SHARES
+    """Those in force."""
+    kept: dict[Path, tuple[Secret, ...]] = field(default_factory=dict)
+    """Files that shares of a rekey went into."""
+    rekey_begun: bool = False
     layout_risk: str = ""
     plaintext: bool = True
     door_running: bool = True
@@ -184,7 +192,8 @@ class Site:
             if self.server.desired is Desired.RUNNING and not self.server.alive:
                 self.boot()
             wanted = self.server.desired is Desired.RUNNING
-            if wanted and self.server.alive and self.key_file and not self.agent_broken:
+            opens = self.key_file and self.key_file_shares == self.shares
+            if wanted and self.server.alive and opens and not self.agent_broken:
                 self.sealed = False
         await self.client()
 
@@ -324,7 +333,7 @@ class FakeVault(Door):
 
     async def unseal(self, target: Target, shares: Sequence[Secret]) -> None:
         def do() -> None:
-            if tuple(shares) == SHARES:
+            if tuple(shares) == self.site.shares:
                 self.site.sealed = False
 
         await self.effect("vault.unseal", do)
@@ -473,11 +482,19 @@ class FakeKeyFiles(Door):
     async def create(self, store_url: str, shares: Sequence[Secret]) -> None:
         def do() -> None:
             self.site.key_file = True
+            self.site.key_file_shares = tuple(shares)
 
         await self.effect("key_files.create", do)
 
+    async def renew(self, store_url: str, shares: Sequence[Secret]) -> None:
+        def do() -> None:
+            self.site.key_file_shares = tuple(shares)
+
+        assert self.site.key_file
+        await self.effect("key_files.renew", do)
+
     async def prove(self, store_url: str) -> None:
-        if not self.site.key_file_good:
+        if not self.site.key_file_good or self.site.key_file_shares != self.site.shares:
             raise PreconditionError("the key file belongs to another Vault")
 
     async def destroy(self) -> None:
@@ -488,6 +505,48 @@ class FakeKeyFiles(Door):
 
     async def layout_risk(self) -> str:
         return self.site.layout_risk
+
+
+class FakeNewShares(Door):
+    async def exists(self, path: Path) -> bool:
+        return path in self.site.kept
+
+    async def in_file(self, path: Path) -> Sequence[Secret]:
+        return self.site.kept.get(path, ())
+
+    async def make(self, target: Target, store_url: str, old: Sequence[Secret], path: Path) -> None:
+        site = self.site
+
+        def begin() -> None:
+            if site.rekey_begun:
+                raise BusyError("a rekey is under way")
+            site.rekey_begun = True
+
+        def verify() -> None:
+            assert site.kept[path] == NEW_SHARES, "durable before the old ones stop working"
+            site.shares, site.rekey_begun = NEW_SHARES, False
+
+        if path in site.kept:
+            raise PreconditionError(f"{path} exists and is not replaced")
+        if tuple(old) != site.shares or not site.serving():
+            raise PreconditionError("these shares are no quorum")
+        await self.effect("new_shares.take", lambda: site.kept.update({path: ()}))
+        await self.effect("new_shares.begin", begin)
+        await self.effect("new_shares.keep", lambda: site.kept.update({path: NEW_SHARES}))
+        await self.effect("new_shares.verify", verify)
+
+    async def cancel(self, target: Target) -> None:
+        def do() -> None:
+            self.site.rekey_begun = False
+
+        await self.effect("new_shares.cancel", do)
+
+    async def set_aside(self, path: Path) -> None:
+        def do() -> None:
+            aside = path.with_name(f"{path.name}.aside-{len(self.site.kept)}")
+            self.site.kept[aside] = self.site.kept.pop(path)
+
+        await self.effect("new_shares.set_aside", do)
 
 
 class FakeTls(Door):
@@ -543,7 +602,7 @@ class FakeCredentials:
         return self.given
 
     async def unseal_shares(self) -> Sequence[Secret]:
-        return SHARES
+        return self.given or SHARES
 
     async def has_token(self) -> bool:
         return self.operator_token is not None
@@ -598,7 +657,13 @@ class TestGeography:
         return S3_URL if stage(to_stage).storage is StorageKind.S3 else f"{FILE_URL}-{run}"
 
 
-async def prove(storage: Storage, shares: Sequence[Secret], *, still: bool) -> Proof:
+async def prove(
+    storage: Storage,
+    shares: Sequence[Secret],
+    *,
+    still: bool,
+    right: tuple[Secret, ...] = SHARES,
+) -> Proof:
     """The stand-in of decryption: an entry opens when it begins as a sealed one does."""
     entries, bad = 0, []
     async for key in walk(storage):
@@ -606,7 +671,7 @@ async def prove(storage: Storage, shares: Sequence[Secret], *, still: bool) -> P
         entries += 1
         if value is not None and not value.startswith(SEALED) and key != MIGRATION_KEY:
             bad.append(key)
-    if bad or tuple(shares) != SHARES:
+    if bad or tuple(shares) != right:
         raise UnprovenStoreError(f"{storage.url} does not open: {bad}", hint="planted")
     return Proof(entries=entries, secrets=entries)
 
@@ -629,8 +694,11 @@ def connect(
         site.storage_operation(storage.url, "probe")
 
     async def check_shares(storage: Storage, shares: Sequence[Secret]) -> None:
-        if tuple(shares) != SHARES:
+        if tuple(shares) != site.shares:
             raise PreconditionError("these shares open another Vault")
+
+    async def prove_now(storage: Storage, shares: Sequence[Secret], *, still: bool) -> Proof:
+        return await prove(storage, shares, still=still, right=site.shares)
 
     async def measure(storage: Storage) -> int:
         return 1
@@ -642,7 +710,7 @@ def connect(
         opener=opener,
         probe=nothing,
         probe_folder="zvault-probe/",
-        prover=prove,
+        prover=prove_now,
         share_checker=check_shares,
         measure=measure,
         remove_place=forget,
@@ -658,6 +726,7 @@ def connect(
         front_door=FakeFrontDoor(site, killer),
         backups=FakeBackups(site, killer),
         key_files=FakeKeyFiles(site, killer),
+        new_shares=FakeNewShares(site, killer),
         tls=FakeTls(site, killer),
         files=FakeFiles(site, killer),
         state=FakeState(site, killer),

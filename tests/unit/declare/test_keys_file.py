@@ -17,7 +17,7 @@ from zvault.ops.declare.errors import (
     UnprovenKeysError,
 )
 from zvault.ops.declare.initialize import NewKeys, initialize
-from zvault.ops.declare.keys_file import KeysFile
+from zvault.ops.declare.keys_file import KeysFile, content_of
 from zvault.ops.unseal.shares import read_shares_file
 from zvault.vaultapi.answers import Initialization, SealStatus
 from zvault.vaultapi.client import VaultApi
@@ -170,7 +170,7 @@ def test_255_shares_fit_into_the_room_that_was_taken(tmp_path: Path) -> None:
     place = KeysFile(tmp_path / "keys")
     reserved = (tmp_path / "keys").stat().st_size
     many = tuple(Secret(b"\xf7" * 32 + bytes([number])) for number in range(1, 256))
-    place.keep(Initialization(many, Secret("t" * 200)), 128)
+    place.keep(content_of(many, 128, Secret("t" * 200)))
     place.close()
     assert (tmp_path / "keys").stat().st_size < reserved
     assert len(read_shares_file(tmp_path / "keys")) == 255

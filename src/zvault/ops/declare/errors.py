@@ -24,6 +24,12 @@ class KeysLostError(VerificationError):
     code = "keys-lost"
 
 
+class RekeyUndecidedError(VerificationError):
+    """Whether the new shares are in force cannot be found out now."""
+
+    code = "rekey-undecided"
+
+
 class UnprovenKeysError(VerificationError):
     """Keys were made and kept, and are not shown to open the store."""
 

@@ -18,7 +18,7 @@ from zvault.ops.declare.errors import (
     KeysLostError,
     UnprovenKeysError,
 )
-from zvault.ops.declare.keys_file import KeysFile
+from zvault.ops.declare.keys_file import KeysFile, content_of
 from zvault.vaultapi.answers import Initialization, SealStatus
 from zvault.vaultapi.client import VaultApi
 from zvault.vaultapi.errors import VaultRefusedError
@@ -50,13 +50,13 @@ def initialize(
     AlreadyInitializedVaultError (nothing was changed), KeysLostError, UnprovenKeysError (the file
     stays), or what the client raises before there are keys.
     """
-    _check(wanted)
+    check_numbers(wanted)
     if vault.seal_status().initialized:
         raise _already(vault)
     with closing(KeysFile(path)) as place, _undisturbed():
         made = _make(vault, place, wanted)
         try:
-            place.keep(made, wanted.threshold)
+            place.keep(content_of(made.shares, wanted.threshold, made.root_token))
         except OSError as cause:
             raise KeysLostError(
                 f"{path} could not be written when the keys were made: {cause.strerror}",
@@ -65,7 +65,8 @@ def initialize(
     return _proven(vault, path, wanted, read_shares, prove)
 
 
-def _check(wanted: NewKeys) -> None:
+def check_numbers(wanted: NewKeys) -> None:
+    """Raise UsageError for numbers that make no sense."""
     fewest = 2 if wanted.shares > 1 else 1
     if not (1 <= wanted.shares <= MAX_SHARES and fewest <= wanted.threshold <= wanted.shares):
         raise UsageError(

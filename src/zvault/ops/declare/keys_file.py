@@ -1,4 +1,4 @@
-"""The file that the keys of a new Vault go into: its place is taken before there are keys.
+"""The file that new keys of a Vault go into: its place is taken before there are keys.
 
 What lives here: taking the place, keeping, giving it back. What never does: a server.
 Invariants: nobody's file is replaced; the room on the disk is taken beforehand, so a full disk is
@@ -8,12 +8,13 @@ found out before the keys are made; kept means written, durable and read back.
 import base64
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from zvault.base.atomic_file import PRIVATE_MODE, fsync_directory
 from zvault.base.secret import Secret
 from zvault.ops.declare.errors import KeysFilePlaceError
-from zvault.vaultapi.answers import Initialization
 
 _RESERVED_BYTES = 64 * 1024
 """More than 255 shares take as base64 in JSON."""
@@ -48,9 +49,9 @@ class KeysFile:
                 f"{path} cannot be written: {cause.strerror}", hint="is the disk full?"
             ) from None
 
-    def keep(self, made: Initialization, threshold: int) -> None:
+    def keep(self, content: Secret) -> None:
         """Write the keys and read them back; durable on return. Raises OSError."""
-        text = content_of(made, threshold).reveal()
+        text = content.reveal()
         self._write(text)
         os.ftruncate(self._descriptor, len(text))
         os.fsync(self._descriptor)
@@ -72,19 +73,14 @@ class KeysFile:
         os.fsync(self._descriptor)
 
 
-def content_of(made: Initialization, threshold: int) -> Secret:
-    """The file's text: ``--shares-file`` and ``--token-file`` both take it."""
-    return Secret(
-        json.dumps(
-            {
-                "shares": [_base64(share) for share in made.shares],
-                "threshold": threshold,
-                "root_token": made.root_token.reveal_text(),
-            },
-            indent=2,
-        )
-        + "\n"
-    )
+def content_of(
+    shares: Sequence[Secret], threshold: int, root_token: Secret | None = None
+) -> Secret:
+    """The file's text: ``--shares-file`` takes it, and ``--token-file`` when a token is in it."""
+    body: dict[str, Any] = {"shares": [_base64(share) for share in shares], "threshold": threshold}
+    if root_token is not None:
+        body["root_token"] = root_token.reveal_text()
+    return Secret(json.dumps(body, indent=2) + "\n")
 
 
 def _base64(share: Secret) -> str:

@@ -42,6 +42,8 @@ class Options:
     without_canary: bool = False
     accept_loss_since_ns: int | None = None
     clear_retired: bool = False
+    rekey_file: str = ""
+    """Where the shares of a rekey go (7 to 8); "" leaves the shares as they are."""
 
 
 @dataclass(frozen=True, slots=True)

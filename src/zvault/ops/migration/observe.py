@@ -5,6 +5,7 @@ an effect.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from zvault.base.errors import ZvaultError
 from zvault.ops.migration.model import Parameters, Side, SiteState
@@ -38,6 +39,7 @@ class Facts:
     key_file: bool
     key_file_problem: str
     layout_risk: str
+    rekey_file_exists: bool
     has_shares: bool
     shares_problem: str
     """Why the operator's shares do not open the source; "" when they do or none were given."""
@@ -76,6 +78,10 @@ async def observe_for(
             else ""
         ),
         layout_risk=await ports.key_files.layout_risk(),
+        rekey_file_exists=(
+            bool(parameters.options.rekey_file)
+            and await ports.new_shares.exists(Path(parameters.options.rekey_file))
+        ),
         has_shares=await ports.credentials.has_shares(),
         shares_problem=await _shares_problem(ports, looked),
         has_token=await ports.credentials.has_token(),

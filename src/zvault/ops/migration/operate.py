@@ -31,7 +31,7 @@ from zvault.ops.migration.model import (
     SiteState,
 )
 from zvault.ops.migration.observe import observe_for
-from zvault.ops.migration.planning import STEPS, plan_id, plan_steps
+from zvault.ops.migration.planning import STEPS, describe_skipped, plan_id, plan_steps
 from zvault.ops.migration.ports import Ports
 from zvault.ops.migration.refuse import Refusal, decide_refusals
 from zvault.ops.migration.world import World
@@ -64,6 +64,8 @@ class Proposal:
     sentences: tuple[str, ...]
     refusals: tuple[Refusal, ...]
     losses: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    """What the plan leaves open and the operator should know."""
     supersedes: str | None = None
 
 
@@ -115,6 +117,7 @@ class Operator:
                 decide_refusals(parameters, facts, self.limits, superseding=superseding)
             ),
             losses=await self._losses(parameters.recovery),
+            remarks=describe_skipped(parameters),
             supersedes=waiting.id if waiting and superseding else None,
         )
 

@@ -23,6 +23,7 @@ from zvault.ops.migration.steps.clients import AllowPlaintext, MoveClients, Quie
 from zvault.ops.migration.steps.commit import Commit
 from zvault.ops.migration.steps.configuration import Activate, Render
 from zvault.ops.migration.steps.key_file import CreateKeyFile, DestroyKeyFile
+from zvault.ops.migration.steps.rekey import Rekey, RenewKeyFile
 from zvault.ops.migration.steps.server import Fence, Restart, Start, Unsealed
 from zvault.ops.migration.steps.shares import CheckShares, UnsealByHand
 from zvault.ops.migration.steps.store import (
@@ -77,6 +78,8 @@ STEPS: Mapping[str, Step] = {
         RefusePlaintext(),
         AllowPlaintext(),
         Certificate(),
+        Rekey(),
+        RenewKeyFile(),
     )
 }
 COMMIT = "commit"
@@ -91,8 +94,12 @@ def plan_steps(parameters: Parameters) -> tuple[str, ...]:
     """The names of a run's steps. Raises MigrationRefusedError for a direction that is none."""
     options = parameters.options
     direction = (parameters.from_stage, parameters.to_stage)
+    if options.rekey_file and direction != (7, 8):
+        raise MigrationRefusedError(
+            "a rekey is a step of 7 to 8 only", hint="on its own: zvault rekey --keys-file FILE"
+        )
     if direction == (7, 8):
-        names = _seven_to_eight()
+        names = _seven_to_eight(parameters)
     elif direction == (8, 9):
         names = _eight_to_nine(parameters)
     elif direction == (9, 8) and parameters.recovery is not None:
@@ -113,11 +120,13 @@ def plan_steps(parameters: Parameters) -> tuple[str, ...]:
     return ("rehearse-canary", *names) if parameters.source_serves else names
 
 
-def _seven_to_eight() -> tuple[str, ...]:
+def _seven_to_eight(parameters: Parameters) -> tuple[str, ...]:
     # The agent is there before the server needs it: it watches an unsealed server first.
+    # A rekey cannot be put back, so it comes after the commit.
+    rekey = ("rekey", "renew-key-file") if parameters.options.rekey_file else ()
     return (
         *("key-file", "render", "agent-on", "restart", "unsealed"),
-        *("canary", COMMIT, "activate"),
+        *("canary", COMMIT, "activate", *rekey),
     )
 
 
@@ -160,6 +169,16 @@ def _eight_to_seven(parameters: Parameters) -> tuple[str, ...]:
     return (
         *("check-shares", "render", "agent-off", "restart", "unseal-by-hand"),
         *("canary", COMMIT, "activate", *destroy),
+    )
+
+
+def describe_skipped(parameters: Parameters) -> tuple[str, ...]:
+    """What could have been a step and is none, as sentences."""
+    if (parameters.from_stage, parameters.to_stage) != (7, 8) or parameters.options.rekey_file:
+        return ()
+    return (
+        "without a rekey: the shares of stage 7 stay in force, and whoever has seen enough of them"
+        " opens this Vault and every backup of it (--rekey-to FILE makes new ones)",
     )
 
 

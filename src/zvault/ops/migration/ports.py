@@ -240,9 +240,37 @@ class KeyFiles(Protocol):
     async def prove(self, store_url: str) -> None:
         """Open it with the password and open the store's keyring with it."""
 
+    async def renew(self, store_url: str, shares: Sequence[Secret]) -> None:
+        """The same file with other shares; the old one stays until the new one is proven."""
+        ...
+
     async def destroy(self) -> None: ...
     async def layout_risk(self) -> str:
         """Why password and key file protect each other too little; "" when they do."""
+        ...
+
+
+class NewShares(Protocol):
+    """A rekey, and the file its shares go into."""
+
+    async def exists(self, path: Path) -> bool: ...
+    async def in_file(self, path: Path) -> Sequence[Secret]:
+        """The shares in it; none when it is absent or was never filled."""
+        ...
+
+    async def make(self, target: Target, store_url: str, old: Sequence[Secret], path: Path) -> None:
+        """A whole rekey: durable in ``path``, then verified, in force and proven.
+
+        As many shares as now, with the same threshold. Raises when ``path`` exists.
+        """
+        ...
+
+    async def cancel(self, target: Target) -> None:
+        """End what a killed ``make`` has begun: what is not in force on return never will be."""
+        ...
+
+    async def set_aside(self, path: Path) -> None:
+        """Give the file another name: its shares never counted, or there are none in it."""
         ...
 
 
@@ -313,6 +341,7 @@ class Ports:
     front_door: FrontDoor
     backups: Backups
     key_files: KeyFiles
+    new_shares: NewShares
     tls: Tls
     files: Files
     state: State

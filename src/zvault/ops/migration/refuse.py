@@ -174,6 +174,12 @@ def _credentials(parameters: Parameters, facts: Facts) -> Iterator[Refusal]:
     agents = UnsealKind.AGENT
     if facts.shares_problem:
         yield Refusal("wrong-shares", facts.shares_problem, "give this Vault's shares")
+    if facts.rekey_file_exists:
+        yield Refusal(
+            "rekey-file-exists",
+            f"{parameters.options.rekey_file} exists and is not replaced",
+            "name a new file for the shares of the rekey",
+        )
     if facts.token_problem:
         yield Refusal(
             "wrong-token", facts.token_problem, "give a token that may read and set sys/audit"

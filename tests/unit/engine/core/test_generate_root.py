@@ -5,9 +5,9 @@ import pytest
 from tests.support.running import Running, fresh
 from tests.support.shareholders import ask, get, put, rekey
 from zvault.base.secret import Secret
+from zvault.crypto.one_time_pad import decode_token, encode_token
 from zvault.engine.api import Operation
 from zvault.engine.errors import EngineError, EngineSealedError, InvalidRequestError
-from zvault.engine.root_generation import decode_token, encode_token
 
 
 async def generated(server: Running, otp: str = "") -> tuple[str, str]:

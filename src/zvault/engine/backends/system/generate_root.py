@@ -8,12 +8,14 @@ Invariant: no policy grants a root token; a quorum of shares does. Source: ``doc
 
 from typing import Any
 
+from zvault.crypto.errors import EncodedTokenError
+from zvault.crypto.one_time_pad import decode_token
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.backends.system.shareholders import share_of, typed
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.root_generation import Generation, decode_token
+from zvault.engine.root_generation import Generation
 from zvault.engine.services import Services
 
 _OPENBAO = "sys/generate-root-token/"
@@ -89,4 +91,8 @@ class GenerateRootPaths:
         return Response(data=self._body(request, now))
 
     async def _decode(self, request: Request, data: FieldData) -> Response:
-        return Response(data={"token": decode_token(data["encoded_token"], data["otp"])})
+        try:
+            token = decode_token(data["encoded_token"], data["otp"])
+        except EncodedTokenError as error:
+            raise InvalidRequestError(error.message) from None
+        return Response(data={"token": token})
