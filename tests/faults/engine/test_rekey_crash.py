@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.storage.test_file_crash import MODES, die, lay_folders
 from tests.support.cut_storage import CutStorage
 from tests.support.faulty_storage import CrashingFileSystem, Killed
 from tests.support.running import Running, fresh, restarted
@@ -33,6 +34,7 @@ from zvault.engine.errors import EngineError
 from zvault.storage.api import Delete, Operation, Put, Storage
 from zvault.storage.errors import StorageError
 from zvault.storage.file import FileStorage
+from zvault.storage.file_writing import LogOptions
 from zvault.storage.inmem import InMemStorage
 
 NEW = Secret(b"n" * 32)
@@ -142,25 +144,26 @@ async def test_storage_that_fails_for_a_while_never_parts_keyring_and_root_key(
             await check(server, storage.inner, right, wrong)
 
 
-async def power_cut_at(root: Path, rest: Path, at: int, *, after_effect: bool) -> tuple[bool, int]:
+async def power_cut_at(
+    root: Path, rest: Path, at: int, log: LogOptions | None, *, after_effect: bool
+) -> tuple[bool, int]:
     """A rekey on files, the power gone at effect ``at``; was it acknowledged, after how many."""
     store = FileStorage.open(root)
     barrier, key = await open_barrier(store)
     await barrier.apply([Put("core/mounts", b"mounts")])
     await store.close()
-    (root / ".zvault-tmp").mkdir(exist_ok=True)
+    lay_folders(root, log)
     files = CrashingFileSystem(root, at, after_effect=after_effect)
-    store = FileStorage.open(root, files=files)
+    store = FileStorage.open(root, files=files, log=log)
     barrier = await unseal_with_key(store, key)
     acknowledged = False
     with contextlib.suppress(Killed):
         await barrier.rekey(ROOT, SealConfig(1, 1), NEW)
         acknowledged = True
-    assert store._writing is not None
-    os.close(store._writing.lock)  # as the kernel does for the dead
+    die(store)
     if at:
         files.power_cut(rest)
-    left = FileStorage.open(rest if at else root)
+    left = FileStorage.open(rest if at else root, log=log)
     opening = await who_opens(left, key)
     assert opening == [NEW] if acknowledged else opening in ([key], [NEW])
     if await left.get(REKEY_UNDO) is not None:
@@ -182,18 +185,19 @@ async def who_opens(storage: Storage, old: Secret) -> list[Secret]:
     return found
 
 
+@pytest.mark.parametrize("log", MODES)
 @pytest.mark.parametrize("after_effect", [False, True])
 async def test_a_power_cut_at_any_effect_leaves_one_key_that_opens(
-    tmp_path: Path, after_effect: bool
+    tmp_path: Path, after_effect: bool, log: LogOptions | None
 ) -> None:
     (tmp_path / "all").mkdir()
-    acknowledged, total = await power_cut_at(tmp_path / "all", tmp_path, 0, after_effect=False)
+    acknowledged, total = await power_cut_at(tmp_path / "all", tmp_path, 0, log, after_effect=False)
     assert acknowledged
-    assert total > 15
+    assert total > (8 if log else 15)
     for at in range(1, total + 1):
         root, rest = tmp_path / f"root-{at}", tmp_path / f"rest-{at}"
         root.mkdir()
-        await power_cut_at(root, rest, at, after_effect=after_effect)
+        await power_cut_at(root, rest, at, log, after_effect=after_effect)
 
 
 async def open_barrier(storage: Storage) -> tuple[Barrier, Secret]:
