@@ -10,6 +10,7 @@ from zvault.app.site import Site
 from zvault.base.errors import ZvaultError
 from zvault.ops.frontdoor.door import FrontDoor
 from zvault.ops.frontdoor.errors import FrontDoorDownError
+from zvault.ops.frontdoor.probe import serves_certificate
 from zvault.ops.frontdoor.settings import FrontDoorSettings
 from zvault.ops.migration.ports import DoorFacts
 from zvault.ops.tls.files import TlsPaths
@@ -63,6 +64,12 @@ class ClientsDoor:
 
     async def refuses_plaintext(self) -> bool:
         return (await asyncio.to_thread(self.door.observe)).plaintext_refused
+
+    async def shows_certificate(self) -> bool:
+        return await asyncio.to_thread(serves_certificate, self.door.settings)
+
+    async def take_certificate(self) -> None:
+        await asyncio.to_thread(self.door.reload)
 
     async def answers(self, scheme: str) -> bool:
         """See FrontDoor: an unsealed server's health, asked the way a client asks."""

@@ -22,7 +22,8 @@ from zvault.ops.migration.model import Retired, SiteState, Target
 from zvault.ops.migration.stores import Opener
 from zvault.ops.stages.model import STAGES
 from zvault.ops.tls import renewal
-from zvault.ops.tls.check import check_files, problem_of
+from zvault.ops.tls.check import check_files, fingerprint, problem_of, read_served
+from zvault.ops.tls.errors import TlsHandshakeError
 from zvault.ops.tls.files import TlsPaths
 from zvault.ops.unseal.keeping import Maker, destroy_key_file, load_key_file, prove_key_file
 from zvault.ops.unseal.passwords import PasswordSource
@@ -32,6 +33,8 @@ from zvault.storage.urls import parse_store_url
 STATE_FORMAT = 1
 _CONFIG_MODE = 0o644
 _SERVED_SECONDS = 10.0
+_RUN_BYTES = 4 << 20
+"""Journal, records, configuration and the lines of a log that a run makes, and room to spare."""
 
 
 class BrokenStateError(VerificationError):
@@ -201,10 +204,27 @@ class TlsDoor:
         else:
             renewal.init(self.paths, list(self.hosts), self.clock, name=f"{self.name} private CA")
 
-    async def require_served(self, target: Target) -> None:
+    async def shown_problem(self, target: Target) -> str:
+        listener, wanted = self._listener(target), self._fingerprint()
+        try:
+            served = await asyncio.to_thread(
+                read_served, listener.host, listener.port, listener.ca_file
+            )
+        except TlsHandshakeError as error:
+            return error.message
+        if fingerprint(served) != wanted:
+            return f"{target.address} shows another certificate than {self.paths.certificate.name}"
+        return ""
+
+    def _listener(self, target: Target) -> renewal.Listener:
         parts = urlsplit(target.address)
-        listener = renewal.Listener(parts.hostname or "", parts.port or 443, self.paths.ca)
-        wanted = check_files(self.paths, renewal.utc(self.clock)).fingerprint
+        return renewal.Listener(parts.hostname or "", parts.port or 443, self.paths.ca)
+
+    def _fingerprint(self) -> str:
+        return check_files(self.paths, renewal.utc(self.clock)).fingerprint
+
+    async def require_served(self, target: Target) -> None:
+        listener, wanted = self._listener(target), self._fingerprint()
         await asyncio.to_thread(
             renewal.await_served,
             listener,
@@ -216,10 +236,14 @@ class TlsDoor:
 
 @dataclass(frozen=True, slots=True)
 class MachineDoor:
-    """The Machine port. ``root`` is where relative store URLs begin."""
+    """The Machine port. ``root`` is where relative store URLs begin.
+
+    ``written`` are the folders that a run writes to: journal and records, configuration, logs.
+    """
 
     clock: Clock
     root: Path
+    written: Sequence[Path] = ()
 
     def now_ns(self) -> int:
         return self.clock.now_ns()
@@ -230,14 +254,20 @@ class MachineDoor:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    def trouble(self) -> str:
+        for folder in map(_nearest, self.written):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                return f"{folder} cannot be written to"
+            free = shutil.disk_usage(folder).free
+            if free < _RUN_BYTES:
+                return f"{free} bytes are free at {folder}, {_RUN_BYTES} are needed"
+        return ""
+
     def free_bytes(self, store_url: str) -> int | None:
         place = parse_store_url(store_url)
         if place.kind != "file":
             return None
-        folder = self.root / place.path
-        while not folder.exists():
-            folder = folder.parent
-        return shutil.disk_usage(folder).free
+        return shutil.disk_usage(_nearest(self.root / place.path)).free
 
 
 @dataclass(slots=True)
@@ -275,6 +305,13 @@ class OperatorCredentials:
         if self.token_source is None:
             raise PreconditionError("no token was given", hint="--token-file FILE (mode 0600)")
         return self.token_source()
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the one that it will be made in."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def remove_empty_folder(folder: Path) -> None:

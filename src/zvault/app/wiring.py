@@ -107,7 +107,7 @@ def build_ports(
         files=ConfigFiles(),
         state=StateFile(site.places.run_dir / "site.json"),
         credentials=OperatorCredentials(brought.shares, brought.token, key_files),
-        machine=MachineDoor(clock, site.root),
+        machine=MachineDoor(clock, site.root, _written(site)),
     )
 
 
@@ -159,6 +159,12 @@ def password_of(site: Site) -> PasswordSource:
     if site.unseal.password_credential:
         return credential_password(site.unseal.password_credential, os.environ)
     return FilePassword(site.unseal.password_file)
+
+
+def _written(site: Site) -> list[Path]:
+    places = site.places
+    folders = [places.run_dir, places.config_dir, places.log_file.parent]
+    return [*folders, places.data_dir.parent, site.front_door.address_file.parent]
 
 
 def build_key_files(site: Site, opener: SiteOpener, clock: Clock) -> KeyFileDoor:

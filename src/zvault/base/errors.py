@@ -7,7 +7,8 @@ Invariant: a message names the cause in one sentence, a hint says what to do nex
 carries a secret.
 """
 
-from typing import ClassVar
+import os
+from typing import ClassVar, TypeGuard
 
 
 class ZvaultError(Exception):
@@ -73,3 +74,14 @@ class NotFoundError(ZvaultError):
     """The thing asked for is not there (absent, deleted or destroyed)."""
 
     code = "not-found"
+
+
+def system_sentence(error: OSError) -> str:
+    """What the operating system refused, in its own words: which file, and why."""
+    why = error.strerror or type(error).__name__
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if _is_name(name)]
+    return f"{' and '.join(names)}: {why}" if names else f"the system refused: {why}"
+
+
+def _is_name(name: object) -> TypeGuard[str | bytes]:
+    return isinstance(name, str | bytes)

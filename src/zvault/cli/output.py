@@ -10,21 +10,25 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import Any, TextIO, TypeGuard
+from contextvars import ContextVar
+from typing import Any, TextIO
 
 import msgspec
 import orjson
 import typer
 
-from zvault.base.errors import UnreachableError, ZvaultError
+from zvault.base.errors import UnreachableError, ZvaultError, system_sentence
 from zvault.cli.exits import EXIT_CODES, INTERNAL, exit_code
 
+_told: ContextVar[bool] = ContextVar("told", default=False)
+"""Whether standard output holds the JSON object already."""
 _NOBODY_READS = 128 + signal.SIGPIPE
 
 
 def emit(result: dict[str, Any], *, as_json: bool, lines: list[str]) -> None:
     """Print the result: one JSON object with ``--json``, else the sentences."""
     if as_json:
+        _told.set(True)
         _print(_json(result, orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
     else:
         _print(*lines)
@@ -85,7 +89,11 @@ def _printable(text: str) -> str:
 
 @contextlib.contextmanager
 def reporting_errors(*, as_json: bool = False) -> Iterator[None]:
-    """Turn errors into one sentence, one hint and the documented exit code."""
+    """Turn errors into one sentence, one hint and the documented exit code.
+
+    A command that has printed its result and then finds it wanting has said its one JSON object.
+    """
+    _told.set(False)
     try:
         yield
     except ZvaultError as error:
@@ -97,7 +105,7 @@ def reporting_errors(*, as_json: bool = False) -> Iterator[None]:
         if os.environ.get("ZVAULT_DEBUG"):
             traceback.print_exc()
         code = "system-refused"
-        _report(code, _sentence(error), "check disk, owner and mode", as_json=as_json)
+        _report(code, system_sentence(error), "check disk, owner and mode", as_json=as_json)
         raise typer.Exit(EXIT_CODES[UnreachableError]) from None
     except Exception as error:
         if os.environ.get("ZVAULT_DEBUG"):
@@ -107,18 +115,7 @@ def reporting_errors(*, as_json: bool = False) -> Iterator[None]:
         raise typer.Exit(INTERNAL) from None
 
 
-def _sentence(error: OSError) -> str:
-    """The system's own words: which file, and why."""
-    why = error.strerror or type(error).__name__
-    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if _is_name(name)]
-    return f"{' and '.join(names)}: {why}" if names else f"the system refused: {why}"
-
-
-def _is_name(name: object) -> TypeGuard[str | bytes]:
-    return isinstance(name, str | bytes)
-
-
 def _report(code: str, message: str, hint: str, *, as_json: bool) -> None:
-    if as_json:
+    if as_json and not _told.get():
         _print(_json({"error": {"code": code, "message": message, "hint": hint}}))
     progress(f"zvault: {message}" + (f"\nhint: {hint}" if hint else ""))

@@ -125,19 +125,24 @@ def backup(
 
 @_stage.command("certificate")
 def certificate(site: SiteOption = SITE_DEFAULT, as_json: JsonOption = False) -> None:
-    """A new certificate from the private CA; a running TLS server takes and shows it.
+    """A new certificate from the private CA; server and front door take it and show it.
 
-    The front door shows it after ``zvault frontdoor reload``, at a quiet time.
+    The front door's keep-alive connections are closed by that: renew at a quiet time.
     """
     with reporting_errors(as_json=as_json):
         with operator_of(load_site(site), brought(None, 0, None), progress) as operator:
             shown = asyncio.run(_stand(operator).renew_certificate())
         emit(
-            {"renewed": True, "shown_by_server": shown},
+            {
+                "renewed": True,
+                "shown_by_server": shown.by_server,
+                "shown_by_front_door": shown.by_front_door,
+            },
             as_json=as_json,
             lines=[
-                "the certificate is renewed; "
-                + ("a handshake with the server shows it" if shown else "no TLS server is running")
+                "the certificate is renewed",
+                _shown("the server", shown.by_server, "no TLS server is running"),
+                _shown("the front door", shown.by_front_door, "the front door is not running"),
             ],
         )
 
@@ -182,6 +187,10 @@ def smoke(
                 f"{len(failed)} of {len(checks)} checks failed",
                 hint="zvault resume: a run is open" if waiting else "zvault status",
             )
+
+
+def _shown(who: str, shown: bool, otherwise: str) -> str:
+    return f"a handshake with {who} shows it" if shown else otherwise
 
 
 async def _next(operator: Operator, stage: int, options: Options) -> Proposal | None:

@@ -166,9 +166,12 @@ class Site:
     backup_contents: dict[str, dict[str, bytes]] = field(default_factory=dict)
     damaged_backups: set[str] = field(default_factory=set)
     certificate: bool = True
+    certificate_shown: bool = True
+    door_certificate_shown: bool = True
     audit_lines: int = 0
     rotated: list[str] = field(default_factory=list)
     free: int = 10**12
+    machine_trouble: str = ""
     journal: bytes = b""
     journal_durable: int = 0
     acknowledged: dict[str, bytes] = field(default_factory=dict)
@@ -440,6 +443,15 @@ class FakeFrontDoor(Door):
         site = self.site
         return site.door_running and site.serving() and (scheme == "https" or site.plaintext)
 
+    async def shows_certificate(self) -> bool:
+        return self.site.door_running and self.site.door_certificate_shown
+
+    async def take_certificate(self) -> None:
+        def do() -> None:
+            self.site.door_certificate_shown = True
+
+        await self.effect("door.take_certificate", do)
+
     async def refuses_plaintext(self) -> bool:
         return self.site.door_running and not self.site.plaintext
 
@@ -559,6 +571,9 @@ class FakeTls(Door):
 
         await self.effect("tls.issue", do)
 
+    async def shown_problem(self, target: Target) -> str:
+        return "" if self.site.certificate_shown else "shows another certificate"
+
     async def require_served(self, target: Target) -> None:
         assert self.site.certificate
 
@@ -626,6 +641,9 @@ class FakeMachine:
     async def sleep(self, seconds: float) -> None:
         self._site.clock.advance(seconds)
         await self._site.tick()
+
+    def trouble(self) -> str:
+        return self._site.machine_trouble
 
     def free_bytes(self, store_url: str) -> int | None:
         return self._site.free if store_url.startswith("file:") else None

@@ -74,3 +74,23 @@ def test_what_the_system_refuses_is_one_sentence_and_no_defect(
     assert sentence in said
     assert "Traceback" not in said
     assert "hint: " in said
+
+
+def test_standard_output_holds_one_json_object_also_when_the_result_is_bad_news(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def find_it_gone() -> None:
+        with reporting_errors(as_json=True):
+            emit({"ok": False}, as_json=True, lines=[])
+            raise NotFoundError("it is gone", hint="look elsewhere")
+
+    for _ in range(2):
+        with pytest.raises(typer.Exit) as caught:
+            find_it_gone()
+        assert caught.value.exit_code == 10
+        said = capsys.readouterr()
+        assert json.loads(said.out) == {"ok": False}
+        assert "it is gone" in said.err
+    with pytest.raises(typer.Exit), reporting_errors(as_json=True):
+        raise NotFoundError("it is gone", hint="look elsewhere")
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "not-found"

@@ -89,6 +89,7 @@ def set_(name: str, value: object) -> Change:
         (9, set_("key_file_good", False), "wrong-key-file"),
         (9, set_("key_file", False), "no-key-file"),
         (9, set_("canary_problem", "no role"), "no-canary"),
+        (9, set_("machine_trouble", "read-only"), "not-writable"),
         (9, set_("layout_risk", "side by side"), "password-beside-key-file"),
         (9, set_("sealed", True), "sealed"),
         (9, set_("door_running", False), "front-door"),

@@ -23,7 +23,12 @@ from zvault.ops.migration.ledger import open_run
 from zvault.ops.migration.model import Limits, Options
 from zvault.ops.migration.ports import BackupFacts
 from zvault.ops.migration.smoke import Check, Smoke
-from zvault.ops.migration.stand import ConfigurationChangedError, Stand
+from zvault.ops.migration.stand import (
+    ConfigurationChangedError,
+    DoorHoldsError,
+    Renewed,
+    Stand,
+)
 from zvault.ops.migration.status import describe_status, observe_status
 from zvault.ops.runtime.api import Desired
 
@@ -123,10 +128,20 @@ async def test_a_backup_is_of_the_active_store() -> None:
     assert taken.store_url == site.state.store_url
 
 
-async def test_a_renewed_certificate_is_looked_at_where_there_is_a_tls_server() -> None:
-    assert await stand(new_site(9)).renew_certificate()
-    assert not await stand(new_site(8)).renew_certificate()
-    assert not await stand(asleep(9)).renew_certificate()
+async def test_a_renewed_certificate_is_looked_at_wherever_it_is_shown() -> None:
+    assert await stand(new_site(9)).renew_certificate() == Renewed(True, True)
+    assert await stand(new_site(8)).renew_certificate() == Renewed(False, True)
+    closed = asleep(9)
+    closed.door_running = False
+    assert await stand(closed).renew_certificate() == Renewed(False, False)
+
+
+async def test_a_front_door_that_holds_requests_does_not_drop_them_for_a_certificate() -> None:
+    site = asleep(9)
+    site.door_certificate_shown = False
+    with pytest.raises(DoorHoldsError, match="still shows the old one"):
+        await stand(site).renew_certificate()
+    assert not site.door_certificate_shown
 
 
 # -- smoke -----------------------------------------------------------------------------------
@@ -174,6 +189,8 @@ def set_(name: str, value: object) -> Callable[[Site], Any]:
         ("plaintext-refused", set_("door_running", False)),
         ("clients", set_("door_running", False)),
         ("certificate", set_("certificate", False)),
+        ("certificate", set_("certificate_shown", False)),
+        ("certificate", set_("door_certificate_shown", False)),
         ("plaintext-refused", set_("plaintext", True)),
         ("configuration", lambda site: site.files.clear()),
         ("configuration", lambda site: setattr(site.server, "config_path", ACTIVE_CONFIG)),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from zvault.base.errors import VerificationError, ZvaultError
+from zvault.base.errors import VerificationError, ZvaultError, system_sentence
 from zvault.ops.migration.errors import MigrationInterruptedError, MigrationRolledBackError
 from zvault.ops.migration.journal import Journal, Record
 from zvault.ops.migration.ledger import DONE, ROLLED_BACK, Run, runs
@@ -114,7 +114,7 @@ class Execution:
         now = f"stage {number} serves again" if served else f"stage {number} is as it was before"
         raise MigrationRolledBackError(
             f"{_sentence(cause)}; {now}",
-            hint=getattr(cause, "hint", ""),
+            hint=getattr(cause, "hint", "") or "mend that, then begin again",
         ) from cause
 
     async def _require_arrived(self) -> None:
@@ -158,4 +158,6 @@ def _sentence(cause: BaseException) -> str:
     if isinstance(cause, ZvaultError):
         return cause.message
     # What an unforeseen error says is not ours to print: it could quote a value.
-    return str(cause) if isinstance(cause, OSError) else f"unexpected {type(cause).__name__}"
+    if isinstance(cause, OSError):
+        return system_sentence(cause)
+    return f"unexpected {type(cause).__name__}"

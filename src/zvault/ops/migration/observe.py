@@ -47,6 +47,7 @@ class Facts:
     token_problem: str
     """Why the operator's token may not look at audit devices; "" when it may, or nobody serves."""
     canary_problem: str
+    machine_trouble: str
     free_bytes: int | None
     needed_bytes: int
 
@@ -89,6 +90,7 @@ async def observe_for(
         canary_problem=(
             "" if parameters.options.without_canary else await ports.vault.canary_problem()
         ),
+        machine_trouble=ports.machine.trouble(),
         free_bytes=ports.machine.free_bytes(destination.store_url) if moves else None,
         needed_bytes=(
             await ports.stores.size(source.store_url) if moves and looked.reachable else 0

@@ -49,6 +49,10 @@ def _place(parameters: Parameters, facts: Facts) -> Iterator[Refusal]:
             f"stage {facts.state.stage} is active, not stage {parameters.from_stage}",
             "zvault status",
         )
+    if facts.machine_trouble:
+        yield Refusal(
+            "not-writable", facts.machine_trouble, "a run could be neither done nor undone"
+        )
     if not facts.door.running:
         yield Refusal("front-door", "the front door is not running", "zvault frontdoor start")
 

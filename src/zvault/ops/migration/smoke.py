@@ -59,7 +59,7 @@ class Smoke:
             probes["key-file"] = lambda: self._key_file(side)
             probes["backup"] = lambda: self._backup(state, side)
         if side.stage.tls:
-            probes["certificate"] = self.ports.tls.problem
+            probes["certificate"] = lambda: self._certificate(side)
             probes["plaintext-refused"] = self._plaintext_refused
         return [Check(name, await _try(probe)) for name, probe in probes.items()]
 
@@ -123,6 +123,15 @@ class Smoke:
         if age > self.limits.backup_max_age_seconds:
             return f"the youngest verified backup is {age / 3600:.1f} h old"
         return await self.ports.backups.damage(latest.name)
+
+    async def _certificate(self, side: Side) -> str:
+        """On disk, and shown by the server and by the front door: a renewed one need not be yet."""
+        tls = self.ports.tls
+        problem = await tls.problem() or await tls.shown_problem(side.target)
+        if problem:
+            return problem
+        shown = await self.ports.front_door.shows_certificate()
+        return "" if shown else "the front door shows another certificate than the one on disk"
 
     async def _plaintext_refused(self) -> str:
         refused = await self.ports.front_door.refuses_plaintext()

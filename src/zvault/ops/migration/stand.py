@@ -9,6 +9,7 @@ an open run is left alone, because its server may be fenced.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zvault.base.errors import SealedError
 from zvault.ops.migration.errors import MigrationRefusedError, OpenRunError
 from zvault.ops.migration.journal import Record
 from zvault.ops.migration.ledger import open_run, require_agreement
@@ -23,6 +24,20 @@ class ConfigurationChangedError(MigrationRefusedError):
     """The server runs with a configuration that is no longer the rendered one."""
 
     code = "configuration-changed"
+
+
+class DoorHoldsError(SealedError):
+    """The front door holds requests, and taking a certificate now would fail them."""
+
+    code = "door-holds"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """Who was there and has shown the new certificate in a handshake."""
+
+    by_server: bool
+    by_front_door: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +98,38 @@ class Stand:
         shares = await self.ports.credentials.unseal_shares()
         return await self.ports.backups.take(state.store_url, shares)
 
-    async def renew_certificate(self) -> bool:
-        """A new certificate; a running TLS server takes it, and a handshake shows it.
+    async def renew_certificate(self) -> Renewed:
+        """A new certificate; what runs takes it, and a handshake with each shows it.
 
-        Whether a server was there to show it. Raises TlsNotServedError.
+        Raises TlsNotServedError, and DoorHoldsError when the front door cannot take it now.
         """
         state = await self._agreed()
         await self.ports.tls.issue()
-        if state is None or not (await self.ports.server.observe()).alive:
-            return False
-        side = self.geography.side(state.stage, state.store_url)
-        if not side.stage.tls:
+        side = None if state is None else self.geography.side(state.stage, state.store_url)
+        by_server = side is not None and await self._server_takes_certificate(side)
+        by_door = (await self.ports.front_door.observe()).running
+        if by_door:
+            await self._door_takes_certificate(side)
+        return Renewed(by_server, by_door)
+
+    async def _server_takes_certificate(self, side: Side) -> bool:
+        if not (side.stage.tls and (await self.ports.server.observe()).alive):
             return False
         await self.ports.server.reload()
         await self.ports.tls.require_served(side.target)
         return True
+
+    async def _door_takes_certificate(self, side: Side | None) -> None:
+        seal = SealFacts(False)
+        if side is not None:
+            seal = await self.ports.vault.seal_status(side.target)
+        if not seal.reachable or seal.sealed:
+            raise DoorHoldsError(
+                "the certificate is renewed, and the front door, which holds requests while no"
+                " server is unsealed, still shows the old one",
+                hint="unseal the server, then: zvault frontdoor reload",
+            )
+        await self.ports.front_door.take_certificate()
 
     async def _agreed(self) -> SiteState | None:
         state = await self.ports.state.read()
