@@ -1,6 +1,7 @@
 """What a hostile operator or a strange moment does: nothing is believed that was not seen."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.faults.migration.world import (
     require_nothing_lost,
     store_content,
 )
+from zvault.base.secret import Secret
 from zvault.ops.migration.errors import (
     MigrationInterruptedError,
     MigrationRolledBackError,
@@ -30,7 +32,7 @@ from zvault.ops.migration.ledger import open_run
 from zvault.ops.migration.model import Options, Retired, SiteState
 from zvault.ops.migration.ports import BackupFacts, Proof
 from zvault.ops.runtime.api import Desired, ServerFacts
-from zvault.storage.api import Put
+from zvault.storage.api import Delete, Operation, Put
 from zvault.storage.inmem import InMemStorage
 from zvault.storage.keys import MIGRATION_KEY
 
@@ -209,3 +211,34 @@ async def test_a_backup_dated_later_than_now_is_not_the_one_that_was_asked_for()
     site.backups = [BackupFacts("odd", tomorrow, FILE_URL)]
     await go(site, 9, Options(take_backup=True))
     assert len(site.backups) == 2
+
+
+@pytest.mark.parametrize(("origin", "to_stage"), [(8, 9), (9, 8)])
+@pytest.mark.parametrize("damage", ["altered", "added", "dropped"])
+async def test_what_is_done_to_the_destination_after_the_proof_is_seen_before_the_start(
+    origin: int, to_stage: int, damage: str
+) -> None:
+    site = new_site(origin)
+    before = end_state(site)
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(to_stage, Options())
+    destination = proposal.parameters.destination_url
+    prove = operator.ports.stores.prove
+
+    async def and_somebody_comes(url: str, shares: Sequence[Secret], *, still: bool) -> Proof:
+        proof = await prove(url, shares, still=still)
+        if still:
+            operations: dict[str, Operation] = {
+                "altered": Put("logical/original/3", SEALED + b"forged"),
+                "added": Put("sys/policy/evil", SEALED + b"all"),
+                "dropped": Delete("logical/original/3"),
+            }
+            await site.stores[destination].apply([operations[damage]])
+        return proof
+
+    stores = With(operator.ports.stores, "prove", and_somebody_comes)
+    object.__setattr__(operator.ports, "stores", stores)
+    with pytest.raises(MigrationRolledBackError, match="is not what"):
+        await operator.migrate(proposal, proposal.id)
+    assert end_state(site)["stage"] == before["stage"]
+    require_nothing_lost(site)

@@ -41,7 +41,7 @@ class Execution:
             await self._require_arrived()
         except Exception as cause:
             await self._fail(cause)
-        self._write("end", "", {"status": DONE})
+        self._end(DONE)
 
     async def back(self) -> None:
         """Put back everything that was begun. Raises MigrationInterruptedError when that fails."""
@@ -59,7 +59,7 @@ class Execution:
                 f"putting run {self.run.id} back stopped: {_sentence(cause)}",
                 hint="mend that, then: zvault rollback",
             ) from cause
-        self._write("end", "", {"status": ROLLED_BACK})
+        self._end(ROLLED_BACK)
 
     async def committed(self) -> bool:
         """Whether reality says so: the site's state names this run."""
@@ -123,6 +123,17 @@ class Execution:
     async def _require_returned(self) -> None:
         if self.world.parameters.source_serves:
             await require_stage(self.world, self.world.source)
+
+    def _end(self, status: str) -> None:
+        """The run's last line. Without it the run is open, whatever has been done."""
+        try:
+            self._write("end", "", {"status": status})
+        except OSError as cause:
+            way = "resume" if status == DONE else "rollback"
+            raise MigrationInterruptedError(
+                f"all is done but the journal's last line: {system_sentence(cause)}",
+                hint=f"mend that, then: zvault {way}",
+            ) from cause
 
     def _now(self) -> Run:
         return next(run for run in runs(self.journal.records) if run.id == self.run.id)

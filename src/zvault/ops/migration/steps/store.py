@@ -192,9 +192,9 @@ class ProveCopy(CheckStep):
 class Prove(CheckStep):
     """Every entry decrypts with this Vault's keys, and entries fit each other.
 
-    Clients wait meanwhile. Both sides were just found equal, so the one on this machine's disk is
-    decrypted: what lies in a bucket was read back by the proof of the copy, what came since by the
-    delta.
+    Clients wait meanwhile. Both sides are found equal right after, so the one on this machine's
+    disk is decrypted: what lies in a bucket was read back by the proof of the copy, what came since
+    by the delta.
     """
 
     name = "prove"
