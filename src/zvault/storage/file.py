@@ -11,6 +11,7 @@ whose log was not replayed is not handed over (``file_recovery.py``).
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -37,9 +38,11 @@ from zvault.storage.file_recovery import refuse_unreplayed
 from zvault.storage.file_system import FileSystem
 from zvault.storage.file_tree import PROVIDER
 from zvault.storage.file_writing import LogOptions, Writer
+from zvault.storage.listing import Stamp
 
 DEFAULT_CACHE_BYTES = 32 << 20
 _MARK_FOLDER = "core/"
+_STAMP_AGE_NS = 2 * 10**9
 _READ_BYTES = 1 << 16
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO)
@@ -182,6 +185,20 @@ class FileStorage:
             names.discard(mark.removeprefix(prefix))
         elif not await self.list(_MARK_FOLDER):
             names.discard(_MARK_FOLDER)
+
+    def stamp(self, key: str) -> Stamp | None:
+        """Inode, time of change and size: every write, ours or a real server's, changes the time.
+
+        The kernel's clock ticks every few milliseconds, so a file that young may change without a
+        trace: it has no stamp yet (as in Git's index).
+        """
+        try:
+            found = os.lstat(f"{self._root}/{entry_path(key)}")
+        except (OSError, ValueError):
+            return None
+        if time.time_ns() - found.st_ctime_ns < _STAMP_AGE_NS:
+            return None
+        return found.st_ino, found.st_ctime_ns, found.st_size
 
     def _remember(self, operations: Sequence[Operation], happened: bool) -> None:
         for operation in operations:

@@ -1,7 +1,7 @@
 """What a listing says about an entry, for backends that list flat.
 
-What lives here: the value and the optional second protocol of a store. ``walk.py`` falls back to
-``Storage.list`` for a store that lacks it.
+What lives here: the value and two optional protocols of a store. ``walk.py`` falls back to
+``Storage.list`` for a store that lists no other way, and whoever finds no stamps reads values.
 """
 
 from collections.abc import AsyncIterator
@@ -29,4 +29,20 @@ class FlatListing(Protocol):
         self, prefix: str = "", *, after: str | None = None
     ) -> AsyncIterator[ObjectInfo]:
         """Every entry below ``prefix`` with a key greater than ``after``, in bytewise order."""
+        ...
+
+
+Stamp = tuple[int, ...]
+"""Compared for equality only."""
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """A store that can say, without reading it, whether an entry is still what it was."""
+
+    def stamp(self, key: str) -> Stamp | None:
+        """Another one after every write of ``key``. None: absent, or too young to be told apart.
+
+        Take it before the value is read: an entry written in between then has another stamp.
+        """
         ...

@@ -1,7 +1,10 @@
 """Passes over a store that changes: what is collected was all true at one moment."""
 
+import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +14,11 @@ from zvault.ops.backup.errors import StoreChangingError
 from zvault.ops.backup.spool import Spool
 from zvault.storage.api import Delete, Operation, Put
 from zvault.storage.errors import CorruptEntryError
+from zvault.storage.file import FileStorage
 from zvault.storage.inmem import InMemStorage
 from zvault.storage.listing import ObjectInfo
 
+real_time_ns = time.time_ns
 VALUES = {f"k{number:02}": b"%d" % number for number in range(20)}
 
 
@@ -205,3 +210,62 @@ async def test_a_tag_that_is_not_the_values_md5_is_not_believed(spool: Spool) ->
     storage = Liar(VALUES)
     await Collector(storage, spool, ManualClock()).collect()
     assert storage.reads == 2 * len(VALUES)
+
+
+class ReadCounting(FileStorage):
+    """Counts what was really read."""
+
+    reads = 0
+
+    async def get(self, key: str) -> bytes | None:
+        self.reads += 1
+        return await super().get(key)
+
+
+async def files(tmp_path: Path) -> ReadCounting:
+    store = ReadCounting.open(tmp_path / "store", fsync=False)
+    assert isinstance(store, ReadCounting)
+    await store.apply([Put(key, value) for key, value in VALUES.items()])
+    return store
+
+
+async def test_a_file_that_did_not_change_is_read_once(
+    tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await files(tmp_path)
+    monkeypatch.setattr("time.time_ns", lambda: real_time_ns() + 3 * 10**9)
+    collected = await Collector(store, spool, ManualClock()).collect()
+    assert collected.passes == 2
+    assert store.reads == len(VALUES)
+    assert content(spool) == VALUES
+    await store.close()
+
+
+async def test_a_young_file_is_read_again_because_it_may_change_without_a_trace(
+    tmp_path: Path, spool: Spool
+) -> None:
+    store = await files(tmp_path)
+    await Collector(store, spool, ManualClock()).collect()
+    assert store.reads == 2 * len(VALUES)
+    await store.close()
+
+
+@pytest.mark.parametrize("in_place", [False, True], ids=["renamed over", "written in place"])
+async def test_a_file_of_the_same_size_that_changed_between_two_passes_is_read_again(
+    tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, in_place: bool
+) -> None:
+    store = await files(tmp_path)
+    monkeypatch.setattr("time.time_ns", lambda: real_time_ns() + 3 * 10**9)
+    file = tmp_path / "store" / "_k05"
+
+    def change(report: PassReport) -> None:
+        if report.number == 1:
+            other = file.read_bytes().replace(b64encode(VALUES["k05"]), b64encode(b"!"))
+            target = file if in_place else tmp_path / "other"
+            target.write_bytes(other)
+            target.rename(file)
+
+    collected = await Collector(store, spool, ManualClock(), on_pass=change).collect()
+    assert collected.passes == 3
+    assert content(spool) == {**VALUES, "k05": b"!"}
+    await store.close()

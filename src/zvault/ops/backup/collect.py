@@ -5,6 +5,8 @@ Why it is enough: what two passes in a row read alike did not change between the
 true at once, at the moment between the two passes. While writes go on without a pause no two
 passes agree; then writes are held for the time of the last two passes, or the backup is refused.
 The keyring is an entry like the others, so a rotation during a pass means one more pass.
+A pass reads only what has changed where the store can tell that without reading (an object's tag, a
+file's stamp), so that the passes under a hold are short however large the store is.
 """
 
 import contextlib
@@ -21,7 +23,7 @@ from zvault.ops.backup.spool import Spool
 from zvault.storage.api import Storage
 from zvault.storage.errors import CorruptEntryError, InvalidKeyError
 from zvault.storage.keys import check_key, is_leftover_name, is_skipped_by_copy
-from zvault.storage.listing import ObjectInfo
+from zvault.storage.listing import ObjectInfo, Stamp, Stamped
 from zvault.storage.walk import inventory
 from zvault.storage.window import ordered_map
 
@@ -76,6 +78,7 @@ class Collector:
     on_pass: OnPass | None = None
     _passes: int = 0
     _tags: dict[str, str] = field(default_factory=dict)
+    _stamps: dict[str, Stamp] = field(default_factory=dict)
     _left_out: dict[str, LeftOut] = field(default_factory=dict)
 
     async def collect(self) -> Collected:
@@ -122,22 +125,24 @@ class Collector:
         seen: set[str] = set()
         left_out: dict[str, LeftOut] = {}
         async with contextlib.aclosing(
-            ordered_map(self._wanted(left_out), self._look, _PARALLEL)
+            ordered_map(self._wanted(seen, left_out), self._look, _PARALLEL)
         ) as looks:
             async for look in looks:
                 if look.left_out is not None:
                     left_out[look.info.key] = look.left_out
                     continue
                 seen.add(look.info.key)
-                if look.value is not None:
-                    changed += self._keep(look.info, look.value)
+                changed += self._keep(look)
         gone = before - seen
         self.spool.drop(gone)
         changed += len(gone) + (left_out != self._left_out)
         self._left_out = left_out
         return changed
 
-    async def _wanted(self, left_out: dict[str, LeftOut]) -> AsyncIterator[ObjectInfo]:
+    async def _wanted(
+        self, seen: set[str], left_out: dict[str, LeftOut]
+    ) -> AsyncIterator[ObjectInfo]:
+        """What has to be read; what is known to be unchanged is ``seen`` without."""
         async for info in inventory(self.storage):
             if is_skipped_by_copy(info.key):
                 continue
@@ -147,11 +152,22 @@ class Collector:
                 shown = ascii(info.key)
                 left_out[shown] = LeftOut(shown, "no server can have written this name", False)
                 continue
+            if self._is_unchanged(info):
+                seen.add(info.key)
+                continue
             yield info
 
+    def _is_unchanged(self, info: ObjectInfo) -> bool:
+        if info.etag_md5 is not None:
+            return self._tags.get(info.key) == info.etag_md5
+        stamp = self._stamps.get(info.key)
+        return stamp is not None and self._stamp(info.key) == stamp
+
+    def _stamp(self, key: str) -> Stamp | None:
+        return self.storage.stamp(key) if isinstance(self.storage, Stamped) else None
+
     async def _look(self, info: ObjectInfo) -> "_Look":
-        if info.etag_md5 is not None and self._tags.get(info.key) == info.etag_md5:
-            return _Look(info)
+        stamp = self._stamp(info.key)
         try:
             value = await self.storage.get(info.key)
         except CorruptEntryError as error:
@@ -161,18 +177,22 @@ class Collector:
             return _Look(
                 info, left_out=LeftOut(info.key, "a name without an entry behind it", False)
             )
-        return _Look(info, value)
+        return _Look(info, value, stamp)
 
-    def _keep(self, info: ObjectInfo, value: bytes) -> bool:
-        if info.etag_md5 == hashlib.md5(value, usedforsecurity=False).hexdigest():
+    def _keep(self, look: "_Look") -> bool:
+        info = look.info
+        if info.etag_md5 == hashlib.md5(look.value, usedforsecurity=False).hexdigest():
             self._tags[info.key] = info.etag_md5
-        return self.spool.put(info.key, value)
+        if look.stamp is not None:
+            self._stamps[info.key] = look.stamp
+        return self.spool.put(info.key, look.value)
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One entry as a pass saw it; neither value nor ``left_out``: the listing says unchanged."""
+    """One entry as a pass saw it. ``stamp`` is from before ``value``."""
 
     info: ObjectInfo
-    value: bytes | None = None
+    value: bytes = b""
+    stamp: Stamp | None = None
     left_out: LeftOut | None = None
