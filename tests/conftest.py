@@ -1,4 +1,4 @@
-"""What holds for every test. A busy machine is no finding: hypothesis judges no test by its speed."""
+"""For every test: a busy machine is no finding, so hypothesis judges no test by its speed."""
 
 from hypothesis import HealthCheck, settings
 
