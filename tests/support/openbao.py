@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class OpenBao:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     process: subprocess.Popen[bytes] | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further fields of its configuration."""
 
     @property
     def address(self) -> str:
@@ -56,6 +58,7 @@ class OpenBao:
                     "disable_mlock": True,
                     "max_lease_ttl": "87600h",
                     "api_addr": self.address,
+                    **self.more,
                 }
             )
         )

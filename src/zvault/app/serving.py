@@ -10,7 +10,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvloop
@@ -74,6 +74,7 @@ def build_core(config: ServerConfig, storage: Storage) -> Core:
         cluster_name=config.cluster_name,
         api_address=api_address(config),
         cluster_address=cluster_address(config),
+        audit=tuple(config.audit),
         raw_storage=config.raw_storage,
     )
     return Core(storage, settings, clock=SystemClock(), random_bytes=os.urandom)
@@ -90,7 +91,7 @@ def run_server(paths: Sequence[Path]) -> None:
     configure(config.log)
     for warning in config.warnings:
         log.warning("%s", warning)
-    cut_off = uvloop.run(_serve(config))
+    cut_off = uvloop.run(_serve(config, lambda: load(paths)))
     if cut_off:
         raise InterruptedRunError(
             f"{cut_off} requests had not finished when the server stopped",
@@ -105,11 +106,13 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _serve(config: ServerConfig) -> int:
+async def _serve(config: ServerConfig, reread: Callable[[], ServerConfig]) -> int:
     storage = build_storage(config)
     try:
         core = build_core(config, storage)
-        return await Server(config, core).serve(lambda bound: _print_banner(config, bound))
+        return await Server(config, core, reread=reread).serve(
+            lambda bound: _print_banner(config, bound)
+        )
     finally:
         await storage.close()
 

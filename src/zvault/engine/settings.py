@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from zvault.base.gotime import SECOND_NS
+from zvault.engine.audit.declared import DeclaredDevice
 
 DEFAULT_TTL_NS = 768 * 3600 * SECOND_NS
 """Vault's system default for both lease limits: 32 days."""
@@ -24,5 +25,7 @@ class CoreSettings:
     """Where clients find this server, as a URL."""
     cluster_address: str = ""
     """What ``sys/ha-status`` says of other servers' way in; nothing listens there."""
+    audit: tuple[DeclaredDevice, ...] = ()
+    """Devices of the server's configuration."""
     raw_storage: bool = False
     """Serve ``sys/raw``."""

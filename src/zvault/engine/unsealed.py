@@ -41,6 +41,7 @@ from zvault.engine.metrics import Metrics
 from zvault.engine.mount_service import Maker, MountService
 from zvault.engine.mounted import Mounted, prefix_of
 from zvault.engine.pipeline import Pipeline
+from zvault.engine.plugins import builtin_version
 from zvault.engine.policies import PolicyStore
 from zvault.engine.quotas import Quotas, RateLimitedError
 from zvault.engine.rekey import Rekey
@@ -266,7 +267,8 @@ class Unsealed:
             self.audit,
             clock=self.clock,
             random_bytes=self.random_bytes,
-            builtin_version=f"v{self.settings.version}+builtin.vault",
+            builtin_version=builtin_version(self.settings.version, self.barrier.family),
+            declared=self.settings.audit,
         )
         for error in await self.audit_devices.start():
             _log.error("%s", error.message)

@@ -15,6 +15,8 @@ from zvault.records.errors import RecordError
 MOUNTS = "mounts"
 AUTH = "auth"
 AUDIT = "audit"
+AUDIT_CONFIG = "audit-config"
+"""``table`` of an audit device that OpenBao has from its configuration."""
 TABLE_KEYS = {
     MOUNTS: ("core/mounts", "core/local-mounts"),
     AUTH: ("core/auth", "core/local-auth"),
@@ -94,7 +96,7 @@ class MountEntry:
         """The key prefix below which this mount's data lies."""
         if self.table == AUTH:
             return "sys/token/" if self.type in ("token", "ns_token") else f"auth/{self.uuid}/"
-        if self.table == AUDIT:
+        if self.table in (AUDIT, AUDIT_CONFIG):
             return f"audit/{self.uuid}/"
         return "sys/" if self.type in ("system", "ns_system") else f"logical/{self.uuid}/"
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zvault.base.secret import Secret
+from zvault.engine.audit.declared import DeclaredDevice
 from zvault.hcl.parser import parse
 from zvault.hcl.values import Item, Object, Stanza
+from zvault.server.config_audit import read_audit
 from zvault.server.config_fields import ConfigError, Fields, refuse
 from zvault.server.config_listener import read_listener
 from zvault.server.logs import LEVELS
@@ -70,6 +72,8 @@ class ServerConfig:
     api_addr: str = ""
     cluster_name: str = ""
     disable_cache: bool = False
+    audit: Sequence[DeclaredDevice] = ()
+    """Audit devices that are there from the first unseal on."""
     raw_storage: bool = False
     """Serve ``sys/raw`` to whom the policies let."""
     prometheus: bool = False
@@ -97,7 +101,7 @@ def read_config(document: Object) -> ServerConfig:
     fields = Fields(document)
     warnings: list[str] = []
     storage = _read_storage(document, warnings)
-    fields.know("storage", "backend", "listener", "seal", *_WITHOUT_EFFECT)
+    fields.know("storage", "backend", "listener", "seal", "audit", *_WITHOUT_EFFECT)
     _check_seal(document)
     for name in _REFUSED:
         item = fields.item(name)
@@ -120,6 +124,7 @@ def read_config(document: Object) -> ServerConfig:
         cluster_name=fields.text("cluster_name"),
         disable_cache=fields.boolean("disable_cache"),
         raw_storage=fields.boolean("raw_storage_endpoint"),
+        audit=read_audit(document),
         prometheus=_read_prometheus(fields, warnings),
         log=_read_log(fields),
         pid_file=_optional_path(fields, "pid_file"),

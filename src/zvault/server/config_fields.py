@@ -109,6 +109,10 @@ class Fields:
         """A duration in seconds."""
         return self.duration_ns(name, int(default_seconds * SECOND_NS)) / SECOND_NS
 
+    def all_texts(self) -> dict[str, str]:
+        """Every field as text, for whoever knows what they mean."""
+        return {key: self.text(key) for key in self._body.keys()}  # noqa: SIM118 - not a dict
+
     def texts(self, name: str) -> list[str]:
         """A list of strings, or one string with commas."""
         item = self.item(name)

@@ -28,6 +28,7 @@ from zvault.server.connections import SWEEP_SECONDS, Connections
 from zvault.server.engine_port import ServedEngine
 from zvault.server.failures import describe
 from zvault.server.listeners import Listeners
+from zvault.server.logs import set_level
 from zvault.server.protocol import HttpProtocol
 from zvault.server.request_id import RequestIds
 from zvault.server.request_log import logging_requests
@@ -46,6 +47,8 @@ class Server:
     config: ServerConfig
     engine: ServedEngine
     random_bytes: Callable[[int], bytes] = os.urandom
+    reread: Callable[[], ServerConfig] | None = None
+    """The configuration as its files say now, for SIGHUP."""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -63,7 +66,15 @@ class Server:
         self._stop.set()
 
     def reload(self) -> None:
-        """New certificates, audit files opened anew; what fails is said and stays as it was."""
+        """New certificates, audit files opened anew, the log level as it is configured now.
+
+        What fails is said and stays as it was.
+        """
+        if self.reread is not None:
+            try:
+                set_level(self.reread().log.level)
+            except ZvaultError as problem:
+                log.error("reload: %s; the log level stays as it was", problem)
         for error in self.listeners.reload_certificates():
             log.error("reload: %s; the old certificate goes on serving", error)
         self.engine.reload_audit()

@@ -74,6 +74,11 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
+def set_level(level: str) -> None:
+    """Log from this level on."""
+    logging.getLogger("zvault").setLevel(LEVELS[level])
+
+
 def configure(settings: LogSettings) -> None:
     """Send everything below the logger ``zvault`` to one place. Raises LogFileError."""
     handler: logging.Handler
@@ -93,5 +98,5 @@ def configure(settings: LogSettings) -> None:
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
-    root.setLevel(LEVELS[settings.level])
+    set_level(settings.level)
     root.propagate = False

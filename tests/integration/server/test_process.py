@@ -182,6 +182,45 @@ def test_tls_is_served_and_sighup_changes_the_certificate_of_the_process(tmp_pat
         assert server.stop() == 0
 
 
+def test_sighup_rereads_the_log_level_and_opens_declared_audit_files_anew(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    stanza = f'audit "file" "main" {{ options {{ file_path = "{log}" }} }}'
+    server = start_server(tmp_path, extra=stanza)
+    config = tmp_path / "config.hcl"
+    try:
+        server.initialize()
+        assert list(server.request("GET", "sys/audit")[1]["data"]) == ["main/"]
+        assert server.request("DELETE", "sys/audit/main")[0] == 400
+        log.rename(tmp_path / "old.log")
+        hang_up(server, 1)
+        assert server.request("GET", "sys/mounts")[0] == 200
+        assert "sys/mounts" in log.read_text()
+        assert "sys/mounts" not in (tmp_path / "old.log").read_text()
+        good = config.read_text()
+        config.write_text(good + "nonsense {")
+        hang_up(server, 2)
+        assert "the log level stays as it was" in server.log
+        config.write_text(good + 'log_level = "error"\n')
+        server.process.send_signal(signal.SIGHUP)
+        log.rename(tmp_path / "older.log")
+        deadline = time.monotonic() + 20
+        while not log.exists() and time.monotonic() < deadline:
+            server.process.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
+        assert server.log.count("reloaded") == 2, "that is said at a level that is now off"
+    finally:
+        assert server.stop() == 0
+
+
+def hang_up(server: EngineServer, times: int) -> None:
+    """SIGHUP, and wait until the server has said so for the n-th time."""
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while server.log.count("reloaded") < times and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert server.log.count("reloaded") == times
+
+
 def seal_status(server: EngineServer, ca: Path) -> int:
     trust = ssl.create_default_context(cafile=ca)
     url = f"{server.address}/v1/sys/seal-status"

@@ -8,6 +8,7 @@ import pytest
 from zvault.base.errors import PreconditionError, UsageError
 from zvault.base.gotime import SECOND_NS
 from zvault.base.secret import Secret
+from zvault.engine.audit.declared import DeclaredDevice
 from zvault.hcl.errors import HclError
 from zvault.server.config import ServerConfig
 from zvault.server.config_fields import ConfigError
@@ -288,3 +289,61 @@ def test_a_file_store_is_synced_unless_the_dangerous_field_says_otherwise() -> N
     assert not unsafe.storage.fsync
     assert len(unsafe.warnings) == 1
     assert "power cut" in unsafe.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'audit "file" "one/" {\n description = "d"\n local = true\n'
+        ' options { file_path = "a.log" hmac_accessor = false }\n}\n'
+        'audit "socket" "two" { options = { address = "h:1" } }',
+        'audit { type = "file" path = "one" description = "d" local = "true"\n'
+        ' options { file_path = "a.log" hmac_accessor = "false" } }\n'
+        'audit "socket" "two" { options { address = "h:1" } }',
+        json.dumps(
+            {
+                "audit": [
+                    {
+                        "file": {
+                            "one": {
+                                "description": "d",
+                                "local": True,
+                                "options": {"file_path": "a.log", "hmac_accessor": False},
+                            }
+                        }
+                    },
+                    {"socket": {"two": {"options": {"address": "h:1"}}}},
+                ]
+            }
+        )[1:-1],
+    ],
+)
+def test_audit_stanzas_are_read_in_every_shape(text: str) -> None:
+    if text.startswith('"'):
+        listener = {"listener": {"tcp": {"tls_disable": 1}}, "storage": {"inmem": {}}}
+        text = json.dumps(listener)[:-1] + "," + text + "}"
+    else:
+        text = MINIMUM + text
+    config = ServerConfig.parse(text)
+    assert config.warnings == []
+    assert list(config.audit) == [
+        DeclaredDevice("one/", "file", "d", {"file_path": "a.log", "hmac_accessor": "false"}, True),
+        DeclaredDevice("two/", "socket", "", {"address": "h:1"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('audit "file" { options { file_path = "x" } }', "needs a type and a path"),
+        ('audit "file" "a" { file_path = "x" }', "file_path is no field of an audit device"),
+        (
+            'audit "file" "a" { options { file_path = "x" } }\n'
+            'audit "file" "a/" { options { file_path = "y" } }',
+            'names the path "a/" twice',
+        ),
+    ],
+)
+def test_an_audit_stanza_that_is_not_understood_is_no_warning(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        ServerConfig.parse(MINIMUM + text)

@@ -20,7 +20,7 @@ from zvault.base.clock import Clock
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.batch import AuditFailedError, RecordBatch
-from zvault.engine.audit.file_device import AuditWriteError, FileDevice
+from zvault.engine.audit.device import AuditWriteError, Device
 from zvault.engine.audit.hashing import Hasher
 from zvault.engine.audit.records import Draft, RecordWriter
 from zvault.engine.metrics import Metrics, Summary
@@ -39,7 +39,7 @@ class AuditSink:
     path: str
     """Mount path with trailing ``/``."""
     writer: RecordWriter
-    file: FileDevice
+    file: Device
     hasher: Hasher
     """Hashes as the records do, also when ``log_raw`` leaves them readable."""
 

@@ -9,21 +9,38 @@ Source: ``docs/formats/audit.md``.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zvault.barrier.barrier import Barrier
+from zvault.barrier.paths import OPENBAO
 from zvault.barrier.view import View
 from zvault.base.clock import Clock
 from zvault.base.ids import new_uuid
 from zvault.engine.audit.broker import AuditBroker, AuditSink
-from zvault.engine.audit.file_device import AuditWriteError, FileDevice
+from zvault.engine.audit.declared import DeclaredDevice
+from zvault.engine.audit.device import AuditWriteError, Device
+from zvault.engine.audit.file_device import FileDevice
 from zvault.engine.audit.hashing import Hasher, RawHasher
 from zvault.engine.audit.headers import AuditedHeaders
-from zvault.engine.audit.options import FileOptions, parse_options
+from zvault.engine.audit.options import (
+    DeviceOptions,
+    FileOptions,
+    SocketOptions,
+    parse_options,
+)
 from zvault.engine.audit.records import RecordWriter
+from zvault.engine.audit.socket_device import SocketDevice
+from zvault.engine.audit.syslog_device import SyslogDevice
 from zvault.engine.errors import InternalEngineError, InvalidRequestError
-from zvault.records.mounts import AUDIT, TABLE_KEYS, MountEntry, MountTable, decode_table
+from zvault.records.mounts import (
+    AUDIT,
+    AUDIT_CONFIG,
+    TABLE_KEYS,
+    MountEntry,
+    MountTable,
+    decode_table,
+)
 from zvault.storage.api import Delete, Operation, Put
 
 SALT_KEY = "salt"
@@ -46,8 +63,10 @@ class AuditDevices:
         clock: Clock,
         random_bytes: Callable[[int], bytes],
         builtin_version: str,
+        declared: Sequence[DeclaredDevice] = (),
     ) -> None:
         self.broker = broker
+        self._declared = {device.path: device for device in declared}
         self.headers = AuditedHeaders(View(barrier, "sys/"))
         self._barrier = barrier
         self._clock = clock
@@ -70,12 +89,12 @@ class AuditDevices:
                 table = decode_table(stored)
                 self._extras[local] = table.extra
                 self._entries.update({entry.path: entry for entry in table.entries})
+        await self._drop_undeclared()
         errors = []
         for entry in self._entries.values():
             try:
-                sink = self._sink(
-                    entry, parse_options(entry.options or {}), await self._salt(entry)
-                )
+                parsed = parse_options(entry.type, entry.options or {})
+                sink = self._sink(entry, parsed, await self._salt(entry))
                 self._hashers[entry.path] = sink.hasher
                 self.broker.attach(sink)
             except (AuditWriteError, InvalidRequestError) as error:
@@ -85,7 +104,36 @@ class AuditDevices:
                 "no audit device of this Vault can be opened: "
                 + "; ".join(error.message for error in errors)
             )
+        await self._add_declared()
         return errors
+
+    async def _drop_undeclared(self) -> None:
+        """Devices that a configuration made and no longer names, or names otherwise, go."""
+        for path, entry in list(self._entries.items()):
+            if self._is_as_declared(entry):
+                continue
+            if entry.table == AUDIT_CONFIG or path in self._declared:
+                await self._remove(entry)
+
+    def _is_as_declared(self, entry: MountEntry) -> bool:
+        wanted = self._declared.get(entry.path)
+        return wanted is not None and (
+            (wanted.type, dict(wanted.options), wanted.local)
+            == (entry.type, dict(entry.options or {}), entry.local)
+        )
+
+    async def _add_declared(self) -> None:
+        """Raises InvalidRequestError: what is declared and cannot be written is no audit."""
+        for path, wanted in self._declared.items():
+            if path not in self._entries:
+                await self._enable(
+                    path,
+                    wanted.type,
+                    wanted.description,
+                    dict(wanted.options),
+                    wanted.local,
+                    table=AUDIT_CONFIG if self._barrier.family == OPENBAO else AUDIT,
+                )
 
     async def stop(self) -> None:
         """Close every file."""
@@ -110,16 +158,20 @@ class AuditDevices:
             await self._enable(path.strip("/") + "/", kind, description, dict(options or {}), local)
 
     async def _enable(
-        self, path: str, kind: str, description: str, options: dict[str, str], local: bool
+        self,
+        path: str,
+        kind: str,
+        description: str,
+        options: dict[str, str],
+        local: bool,
+        table: str = AUDIT,
     ) -> None:
         if path == "/":
             raise InvalidRequestError("missing path for the audit device")
-        if kind != "file":
-            raise InvalidRequestError(f'unknown backend type: "{kind}"')
+        parsed = parse_options(kind, options)
         if any(path.startswith(other) or other.startswith(path) for other in self._entries):
             raise InvalidRequestError("path already in use")
-        parsed = parse_options(options)
-        entry = self._new_entry(path, description, options, local=local)
+        entry = self._new_entry(path, kind, description, options, local=local, table=table)
         salt = new_uuid(self._random_bytes)
         try:
             sink = self._sink(entry, parsed, salt)
@@ -144,12 +196,17 @@ class AuditDevices:
             entry = self._entries.get(path)
             if entry is None:
                 return False
-            left = {other: kept for other, kept in self._entries.items() if other != path}
-            await self._save(left, Delete(entry.view_prefix + SALT_KEY))
-            self._entries = left
-            self._hashers.pop(path, None)
-            self.broker.detach(path)
+            if path in self._declared:
+                raise InvalidRequestError("cannot disable configuration-managed audit device")
+            await self._remove(entry)
             return True
+
+    async def _remove(self, entry: MountEntry) -> None:
+        left = {path: kept for path, kept in self._entries.items() if path != entry.path}
+        await self._save(left, Delete(entry.view_prefix + SALT_KEY))
+        self._entries = left
+        self._hashers.pop(entry.path, None)
+        self.broker.detach(entry.path)
 
     def hash(self, path: str, text: str) -> str:
         """What ``text`` looks like in that device's records. Raises InvalidRequestError."""
@@ -162,27 +219,39 @@ class AuditDevices:
         return hasher.text(text)
 
     def _new_entry(
-        self, path: str, description: str, options: dict[str, str], *, local: bool
+        self,
+        path: str,
+        kind: str,
+        description: str,
+        options: dict[str, str],
+        *,
+        local: bool,
+        table: str,
     ) -> MountEntry:
         return MountEntry(
-            table=AUDIT,
+            table=table,
             path=path,
-            type="file",
+            type=kind,
             description=description,
             uuid=new_uuid(self._random_bytes),
             backend_aware_uuid=new_uuid(self._random_bytes),
-            accessor=f"audit_file_{self._random_bytes(4).hex()}",
+            accessor=f"audit_{kind}_{self._random_bytes(4).hex()}",
             options=options,
             local=local,
         )
 
-    def _sink(self, entry: MountEntry, options: FileOptions, salt: str) -> AuditSink:
-        if entry.type != "file":
-            raise InvalidRequestError(f'unknown backend type: "{entry.type}"')
+    def _device(self, options: DeviceOptions) -> Device:
+        if isinstance(options, FileOptions):
+            return FileDevice(options)
+        if isinstance(options, SocketOptions):
+            return SocketDevice(options, self._clock.monotonic)
+        return SyslogDevice(options)
+
+    def _sink(self, entry: MountEntry, options: DeviceOptions, salt: str) -> AuditSink:
         hasher = Hasher(salt)
         shown = RawHasher() if options.log_raw else hasher
         writer = RecordWriter(shown, options, self._version, self.headers)
-        file = FileDevice(options)
+        file = self._device(options)
         file.open()
         return AuditSink(entry.path, writer, file, hasher)
 

@@ -13,18 +13,12 @@ import stat
 import sys
 from pathlib import Path
 
-from zvault.base.errors import UnreachableError
+from zvault.engine.audit.device import AuditWriteError
 from zvault.engine.audit.options import DISCARD, FileOptions
 
 # O_NONBLOCK means nothing to a file; a pipe without a reader becomes an error, not a hung server.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _DIRECTORY_MODE = 0o700
-
-
-class AuditWriteError(UnreachableError):
-    """The audit file could not be opened or written."""
-
-    code = "audit-write"
 
 
 class FileDevice:

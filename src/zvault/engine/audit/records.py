@@ -19,7 +19,7 @@ from zvault.engine.api import Operation, Request, Response
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.hashing import Hasher
 from zvault.engine.audit.headers import AuditedHeaders
-from zvault.engine.audit.options import FileOptions
+from zvault.engine.audit.options import RecordOptions
 from zvault.engine.audit.sections import (
     Caller,
     MountPart,
@@ -80,7 +80,7 @@ class RecordWriter:
     def __init__(
         self,
         hasher: Hasher,
-        options: FileOptions,
+        options: RecordOptions,
         builtin_version: str,
         headers: AuditedHeaders,
     ) -> None:

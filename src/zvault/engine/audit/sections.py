@@ -15,7 +15,7 @@ from zvault.base.gotime import SECOND_NS, format_time
 from zvault.engine.api import Auth, Request, WrapInfo
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.hashing import Hasher
-from zvault.engine.audit.options import FileOptions
+from zvault.engine.audit.options import RecordOptions
 from zvault.engine.plugins import running_version
 from zvault.engine.userdata import UserData
 from zvault.records.mounts import AUTH, MountEntry
@@ -77,7 +77,7 @@ def stranger(request: Request, view: AuthView, hasher: Hasher) -> Caller:
 
 
 def known_caller(
-    request: Request, token: TokenEntry, view: AuthView, hasher: Hasher, options: FileOptions
+    request: Request, token: TokenEntry, view: AuthView, hasher: Hasher, options: RecordOptions
 ) -> Caller:
     """The owner of a token."""
     hashed = hasher.remembered(request.client_token)
@@ -109,7 +109,7 @@ def known_caller(
     return Caller(orjson.dumps(auth), client, _members(ids) + b",")
 
 
-def shown_accessor(accessor: str, hasher: Hasher, options: FileOptions) -> str:
+def shown_accessor(accessor: str, hasher: Hasher, options: RecordOptions) -> str:
     """An accessor as the device's options want it; "" stays ""."""
     if not accessor or not options.hmac_accessor:
         return accessor
@@ -125,7 +125,7 @@ def client_id(token: TokenEntry) -> str:
 
 
 def issued_auth(
-    auth: Auth, hasher: Hasher, options: FileOptions, *, is_caller: bool
+    auth: Auth, hasher: Hasher, options: RecordOptions, *, is_caller: bool
 ) -> dict[str, Any]:
     """A token that the answer hands out; ``is_caller``: it also stands for who asked (login)."""
     return _without_empty(
@@ -147,7 +147,7 @@ def issued_auth(
     )
 
 
-def wrapped(info: WrapInfo, hasher: Hasher, options: FileOptions) -> dict[str, Any]:
+def wrapped(info: WrapInfo, hasher: Hasher, options: RecordOptions) -> dict[str, Any]:
     """The token that an answer was wrapped into."""
     return _without_empty(
         {

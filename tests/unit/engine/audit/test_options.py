@@ -9,13 +9,14 @@ from zvault.engine.errors import InvalidRequestError
 
 
 def test_the_defaults_hash_everything_and_keep_the_file_private() -> None:
-    assert parse_options({"file_path": "a.log"}) == FileOptions(
+    assert parse_options("file", {"file_path": "a.log"}) == FileOptions(
         "a.log", 0o600, log_raw=False, hmac_accessor=True, elide_list_responses=False
     )
 
 
 def test_every_option_is_read() -> None:
     options = parse_options(
+        "file",
         {
             "path": "b.log",
             "mode": "0640",
@@ -25,9 +26,17 @@ def test_every_option_is_read() -> None:
             "prefix": "@cee: ",
             "skip_test": "1",
             "format": "json",
-        }
+        },
     )
-    assert options == FileOptions("b.log", 0o640, True, False, True, "@cee: ", True)
+    assert options == FileOptions(
+        "b.log",
+        0o640,
+        log_raw=True,
+        hmac_accessor=False,
+        elide_list_responses=True,
+        prefix="@cee: ",
+        skip_test=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,10 +53,10 @@ def test_every_option_is_read() -> None:
 )
 def test_a_bad_option_is_refused_by_name(options: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidRequestError, match=message):
-        parse_options(options)
+        parse_options("file", options)
 
 
 def test_stdout_and_discard_are_no_paths() -> None:
-    assert parse_options({"file_path": "STDOUT"}).path is None
-    assert parse_options({"file_path": "discard"}).path is None
-    assert parse_options({"file_path": "/x"}).path == Path("/x")
+    assert parse_options("file", {"file_path": "STDOUT"}).path is None
+    assert parse_options("file", {"file_path": "discard"}).path is None
+    assert parse_options("file", {"file_path": "/x"}).path == Path("/x")
