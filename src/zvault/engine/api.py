@@ -153,6 +153,8 @@ class Response:
     """The answer is wrapped; nothing else of it goes out."""
     audited: "Response | None" = None
     """What the audit log shows in place of this response (an unwrapped one as it was)."""
+    is_only_copy: bool = False
+    """Holds the only copy of what opens the store: it goes out even when it is not recorded."""
     login: Auth | None = None
     """Of a wrapped login: whom the audit log names as the caller."""
 

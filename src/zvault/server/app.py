@@ -219,6 +219,7 @@ class App:
     async def _shareholders(self, path: str, wire: WireRequest, query: Query) -> Answer:
         operation = shareholders.operation_of(path, wire.method)
         request = self._request(wire, path, operation, {}, raw.read_fields(wire.body))
+        request.wrap_ttl_seconds = 0  # raw answers are never wrapped
         return shareholders.bare_answer(await self._engine.handle(request))
 
     async def _metrics(self, wire: WireRequest, query: Query) -> Answer:

@@ -8,7 +8,11 @@ import pytest
 
 from tests.support.memory_http import MemoryConnection
 from tests.support.running import Running, fresh
+from tests.support.shareholders import put
 from tests.unit.server.test_app import ask
+from zvault.engine.api import Operation
+from zvault.engine.audit.batch import AuditFailedError
+from zvault.engine.errors import InvalidRequestError
 
 
 def send(connection: MemoryConnection, method: str, path: str, **body: Any) -> tuple[int, Any]:
@@ -107,3 +111,53 @@ async def _rekey_and_generate(server: Running, connection: MemoryConnection) -> 
         root["otp"],
         done["encoded_token"],
     ]
+
+
+async def test_raw_answers_are_not_wrapped_and_new_shares_never(served: Any) -> None:
+    server, connection = served
+    header = {"X_Vault_Wrap_TTL": "60"}
+    body = json.dumps({"secret_shares": 1, "secret_threshold": 1}).encode()
+    status, begun = ask(connection, "PUT", "/v1/sys/rekey/init", body, **header)
+    assert (status, begun["started"]) == (200, True)
+    given = {"key": server.keys[0].hex(), "nonce": begun["nonce"]}
+    with pytest.raises(InvalidRequestError, match="their only copy"):
+        await server.call(
+            Operation.UPDATE, "sys/rotate" + "/root/update", given, wrap_ttl_seconds=60
+        )
+    assert send(connection, "GET", "rekey/init")[1]["progress"] == 0
+
+
+@pytest.mark.parametrize("verified", [False, True])
+async def test_shares_in_force_go_out_although_no_device_records_them(
+    tmp_path: Path, verified: bool
+) -> None:
+    async with fresh(shares=3, threshold=2) as server:
+        log = tmp_path / "audit.log"
+        await server.write("sys/audit/file", type="file", options={"file_path": str(log)})
+        begun = await put(
+            server,
+            "rekey/init",
+            secret_shares=1,
+            secret_threshold=1,
+            require_verification=verified,
+        )
+        first, last = ({"key": key.hex(), "nonce": begun["nonce"]} for key in server.keys[:2])
+        await put(server, "rekey/update", **first)
+        lines = len(log.read_text().splitlines())
+        _fail_responses(server)
+        if verified:
+            with pytest.raises(AuditFailedError):
+                await put(server, "rekey/update", **last)
+            assert (await server.core.seal_status()).shares == 3, "the old ones are in force"
+        else:
+            new = await put(server, "rekey/update", **last)
+            assert (await server.core.seal_status()).shares == 1
+            assert len(new["keys"]) == 1
+        assert len(log.read_text().splitlines()) == lines + 1, "the request was recorded"
+
+
+def _fail_responses(server: Running) -> None:
+    def fail(*arguments: Any) -> None:
+        raise AuditFailedError
+
+    server.open.audit.log_response = fail  # type: ignore[method-assign]

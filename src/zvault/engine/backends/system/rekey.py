@@ -89,9 +89,13 @@ class RekeyPaths:
         await self._rekey.cancel()
 
     async def _submit(self, request: Request, data: FieldData) -> Response:
+        if request.wrap_ttl_seconds:
+            raise InvalidRequestError("new shares are not wrapped: the answer is their only copy")
         share, nonce = share_of(request)
         outcome = await self._rekey.submit(share, nonce)
-        return Response(data=self._status_body() if outcome is None else _new_shares(outcome))
+        if outcome is None:
+            return Response(data=self._status_body())
+        return Response(data=_new_shares(outcome), is_only_copy=not outcome.verification_nonce)
 
     async def _verification(self, request: Request, data: FieldData) -> Response:
         return Response(data=self._verification_body())
