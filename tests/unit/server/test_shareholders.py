@@ -122,7 +122,7 @@ async def test_raw_answers_are_not_wrapped_and_new_shares_never(served: Any) -> 
     given = {"key": server.keys[0].hex(), "nonce": begun["nonce"]}
     with pytest.raises(InvalidRequestError, match="their only copy"):
         await server.call(
-            Operation.UPDATE, "sys/rotate" + "/root/update", given, wrap_ttl_seconds=60
+            Operation.UPDATE, "sys/rotate/root" + "/update", given, wrap_ttl_seconds=60
         )
     assert send(connection, "GET", "rekey/init")[1]["progress"] == 0
 
