@@ -85,6 +85,8 @@ class Auth:
     display_name: str = ""
     alias_name: str = ""
     """Identity alias; "" makes no entity."""
+    alias_metadata: dict[str, str] | None = None
+    """Of a new alias; None: the token's metadata."""
     group_names: Sequence[str] = ()
     """Names of groups at the issuer, for external groups with such an alias on this mount."""
     ttl_ns: int = 0

@@ -24,6 +24,7 @@ from zvault.records.identity import (
     Entity,
     Group,
     LocalAliases,
+    Timestamp,
     bucket_key,
     decode_bucket,
     encode_bucket,
@@ -70,6 +71,9 @@ class IdentityStore:
         self._views: dict[str, IdentityView] = {}
         self._local_aliases: dict[str, list[Alias]] = {}
         self._aliases: dict[tuple[str, str], str] = {}
+        self._alias_ids: dict[str, str] = {}
+        self._merged: dict[str, str] = {}
+        """Entities that went into another one, which their tokens belong to now."""
         self.entities: dict[str, Entity] = {}
         self.groups: dict[str, Group] = {}
 
@@ -87,6 +91,9 @@ class IdentityStore:
                 self.groups.update({group.id: group for group in groups_of(bucket)})
             else:
                 self._load_local_aliases(bucket)
+        for merged in [m for e in self.entities.values() for m in e.merged_entity_ids]:
+            # Still there when a merge was cut off before its last step.
+            self.entities.pop(merged, None)
         for entity in self.entities.values():
             self._index(entity)
 
@@ -103,9 +110,19 @@ class IdentityStore:
     def _index(self, entity: Entity) -> None:
         for alias in self.aliases_of(entity):
             self._aliases[(alias.mount_accessor, alias.name)] = entity.id
+            self._alias_ids[alias.id] = entity.id
+        self._merged.update(dict.fromkeys(entity.merged_entity_ids, entity.id))
 
     def _unindex(self, entity_id: str) -> None:
-        self._aliases = {key: owner for key, owner in self._aliases.items() if owner != entity_id}
+        """What the entity had; an alias that another one has by now stays that one's."""
+        known = self.entities.get(entity_id)
+        for alias in self.aliases_of(known) if known is not None else ():
+            if self._alias_ids.get(alias.id) == entity_id:
+                del self._alias_ids[alias.id]
+            if self._aliases.get((alias.mount_accessor, alias.name)) == entity_id:
+                del self._aliases[(alias.mount_accessor, alias.name)]
+        for merged in known.merged_entity_ids if known is not None else ():
+            self._merged.pop(merged, None)
 
     def entity_named(self, name: str) -> Entity | None:
         """Names compare without case, as in Vault."""
@@ -117,12 +134,18 @@ class IdentityStore:
         owner = self._aliases.get((accessor, name))
         return None if owner is None else self.entities.get(owner)
 
+    def alias_by_id(self, alias_id: str) -> Alias | None:
+        """An alias by its own id."""
+        owner = self.entities.get(self._alias_ids.get(alias_id, ""))
+        found = self.aliases_of(owner) if owner is not None else ()
+        return next((alias for alias in found if alias.id == alias_id), None)
+
     def view_of(self, entity_id: str) -> IdentityView | None:
         """Policies, state and template values; None when there is no such entity."""
         known = self._views.get(entity_id)
         if known is not None:
             return known
-        entity = self.entities.get(entity_id)
+        entity = self.entities.get(entity_id) or self.entities.get(self._merged.get(entity_id, ""))
         if entity is None:
             return None
         view = self._views[entity_id] = self._view_of(entity)
@@ -170,7 +193,7 @@ class IdentityStore:
             if known is not None:
                 return known
             entity = self.new_entity(f"entity_{self.fresh_suffix()}")
-            entity.aliases.append(self._new_alias(entity, mount, mount_path, name, metadata))
+            entity.aliases.append(self.new_alias(entity, mount, mount_path, name, metadata))
             await self._save_entity(entity)
             return entity
 
@@ -191,7 +214,25 @@ class IdentityStore:
             last_update_time=now,
         )
 
-    def _new_alias(
+    def now(self) -> Timestamp:
+        """The time that a change is stamped with."""
+        return make_timestamp(self._clock.now_ns())
+
+    def new_group_alias(self, group: Group, mount: MountEntry, mount_path: str, name: str) -> Alias:
+        """A group's alias that is not stored yet."""
+        return Alias(
+            id=new_uuid(self._random_bytes),
+            canonical_id=group.id,
+            mount_type=mount.type,
+            mount_accessor=mount.accessor,
+            mount_path=mount_path,
+            name=name,
+            namespace_id="root",
+            creation_time=self.now(),
+            last_update_time=self.now(),
+        )
+
+    def new_alias(
         self,
         entity: Entity,
         mount: MountEntry,
@@ -199,6 +240,7 @@ class IdentityStore:
         name: str,
         metadata: dict[str, str],
     ) -> Alias:
+        """An alias that is not stored yet, nor in its entity."""
         now = make_timestamp(self._clock.now_ns())
         alias = Alias(
             id=new_uuid(self._random_bytes),
@@ -235,8 +277,8 @@ class IdentityStore:
             changed.member_entity_ids.remove(entity_id)
             await self.save_group(changed)
         await self._write(ENTITY_BUCKETS, entity_id, lambda bucket: remove_item(bucket, entity_id))
-        self.entities.pop(entity_id, None)
         self._unindex(entity_id)
+        self.entities.pop(entity_id, None)
         self._changed()
 
     def new_group(self, name: str) -> Group:

@@ -11,6 +11,7 @@ from zvault.base.clock import Clock
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, Request, Response
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
+from zvault.engine.external_groups import follow_groups
 from zvault.engine.identity import IdentityStore
 from zvault.engine.mount_service import MountService
 from zvault.engine.mounted import Mounted, prefix_of
@@ -96,9 +97,10 @@ class LoginService:
     async def _identify(self, auth: Auth, mounted: Mounted, prefix: str) -> None:
         if not auth.alias_name:
             return
-        entity = await self._identity.login(
-            mounted.entry, prefix, auth.alias_name, dict(auth.metadata)
-        )
+        metadata = auth.metadata if auth.alias_metadata is None else auth.alias_metadata
+        accessor = mounted.entry.accessor
+        entity = await self._identity.login(mounted.entry, prefix, auth.alias_name, dict(metadata))
+        await follow_groups(self._identity, entity.id, accessor, auth.group_names)
         who = self._identity.view_of(entity.id)
         if who is None or who.disabled:
             raise PermissionDeniedError("permission denied")

@@ -55,7 +55,7 @@ async def log_in(context: MountContext, store: AppRoleStore, request: Request) -
             "role"
         )
     context.lockout.succeeded(role_id)
-    return granted(role, name, entry)
+    return granted(role, name, entry, request.remote_address)
 
 
 async def _proven(
@@ -125,15 +125,15 @@ def _check_entry_blocks(role: RoleEntry, entry: SecretIdEntry, address: str) -> 
         )
 
 
-def granted(role: RoleEntry, name: str, entry: SecretIdEntry | None) -> Auth:
-    """The Auth that a role gives."""
+def granted(role: RoleEntry, name: str, entry: SecretIdEntry | None, address: str) -> Auth:
+    """The Auth that a role gives to a login from ``address``."""
     metadata = dict(entry.metadata) if entry is not None else {}
     bound = entry.token_bound_cidrs if entry is not None else ()
     return Auth(
         metadata={**metadata, "role_name": name},
         internal_data={"role_name": name},
         alias_name=role.role_id,
-        **{**auth_fields(role), "bound_cidrs": bound or role.token_bound_cidrs},
+        **auth_fields(role, address, bound),
     )
 
 

@@ -19,6 +19,8 @@ from zvault.engine.framework import Field, FieldData
 TOKEN_TYPES = {"default": 0, "service": 1, "batch": 2, "default-service": 3, "default-batch": 4}
 TOKEN_TYPE_NAMES = {number: name for name, number in TOKEN_TYPES.items()}
 BATCH = TOKEN_TYPES["batch"]
+STRICT = "token_strictly_bind_ip"
+"""Only OpenBao writes it; kept in ``extra`` and obeyed."""
 
 TOKEN_FIELDS = {
     "token_bound_cidrs": Field(FieldKind.COMMA_LIST, ()),
@@ -54,6 +56,8 @@ class TokenParams(Protocol):
     def token_type(self) -> int: ...
     @property
     def token_ttl_ns(self) -> int: ...
+    @property
+    def extra(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +162,17 @@ def token_data(params: TokenParams) -> dict[str, Any]:
     }
 
 
-def auth_fields(params: TokenParams) -> Mapping[str, Any]:
-    """The Auth fields that they decide."""
+def auth_fields(
+    params: TokenParams, address: str, own_blocks: tuple[str, ...] = ()
+) -> Mapping[str, Any]:
+    """The Auth fields that they decide for a login from ``address``.
+
+    ``own_blocks``: of the credential, instead of the role's. OpenBao's ``token_strictly_bind_ip``
+    binds the token to where the login came from.
+    """
+    blocks = own_blocks or params.token_bound_cidrs
+    if params.extra.get(STRICT) is True:
+        blocks = (address,)
     return {
         "policies": params.token_policies,
         "ttl_ns": params.token_ttl_ns,
@@ -167,7 +180,7 @@ def auth_fields(params: TokenParams) -> Mapping[str, Any]:
         "period_ns": params.token_period_ns,
         "explicit_max_ttl_ns": params.token_explicit_max_ttl_ns,
         "num_uses": params.token_num_uses,
-        "bound_cidrs": params.token_bound_cidrs,
+        "bound_cidrs": blocks,
         "token_type": TOKEN_TYPE_NAMES.get(params.token_type, "default"),
         "no_default_policy": params.token_no_default_policy,
     }

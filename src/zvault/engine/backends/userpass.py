@@ -191,7 +191,8 @@ class Userpass:
                 metadata={"username": name},
                 display_name=name,
                 alias_name=name,
-                **auth_fields(user),
+                alias_metadata={},
+                **auth_fields(user, request.remote_address),
             )
         )
 

@@ -95,6 +95,7 @@ async def test_a_login_gives_what_the_user_says(world: World) -> None:
         metadata={"username": "bob"},
         display_name="bob",
         alias_name="bob",
+        alias_metadata={},
         ttl_ns=1200 * 10**9,
         max_ttl_ns=3600 * 10**9,
         explicit_max_ttl_ns=7200 * 10**9,
@@ -304,3 +305,12 @@ async def test_paths_are_those_of_vault(world: World) -> None:
     for operation, path in (("read", "users/"), ("read", "login/bob"), ("patch", "users/bob")):
         with pytest.raises(UnsupportedOperationError):
             await world.call(operation, path)
+
+
+async def test_a_token_is_bound_to_its_address_where_openbao_was_told_so(world: World) -> None:
+    await world.user(token_bound_cidrs="127.0.0.0/8")
+    strict = (await world.stored()).replace(b"{", b'{"token_strictly_bind_ip":true,', 1)
+    await world.context.view.put("user/bob", strict)
+    assert (await world.login(address="127.0.0.9")).bound_cidrs == ("127.0.0.9",)
+    await world.call("update", "users/bob", {"token_ttl": 5})
+    assert (await world.login(address="127.0.0.8")).bound_cidrs == ("127.0.0.8",)

@@ -5,8 +5,12 @@ What lives here: the join. MFA and the OIDC provider are not served; their entri
 
 from zvault.barrier.view import View
 from zvault.engine.backends.builtin import BuiltinBackend
+from zvault.engine.backends.identity.aliases import EntityAliases
 from zvault.engine.backends.identity.entities import Entities
+from zvault.engine.backends.identity.group_aliases import GroupAliases
 from zvault.engine.backends.identity.groups import Groups
+from zvault.engine.backends.identity.merging import Merging
+from zvault.engine.backends.identity.mounts import Mounts
 from zvault.engine.backends.identity.oidc_keys import OidcKeys, OidcRoles
 from zvault.engine.backends.identity.oidc_store import OidcStore
 from zvault.engine.backends.identity.oidc_tokens import OidcTokens
@@ -23,9 +27,13 @@ class IdentityBackend(BuiltinBackend):
         oidc = OidcStore(view, clock, random_bytes)
         settings = services.settings
         tokens = OidcTokens(oidc, store, clock, lambda: settings.api_address)
+        mounts = Mounts(services.mounts)
         super().__init__(
             [
+                *Merging(store).routes(),
                 *Entities(store).routes(),
+                *EntityAliases(store, mounts).routes(),
+                *GroupAliases(store, mounts).routes(),
                 *Groups(store).routes(),
                 *OidcKeys(oidc, clock).routes(),
                 *OidcRoles(oidc, clock, random_bytes).routes(),

@@ -1,21 +1,19 @@
-"""``identity/entity``, ``identity/entity-alias`` (reading) and ``identity/lookup/entity``.
+"""``identity/entity`` and ``identity/lookup/entity``.
 
 What lives here: fields and answers. What never does: buckets (``engine/identity.py``).
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from zvault.base.gotime import format_time
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.identity.shown import alias_brief, shown_alias, time_of
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.identity import IdentityStore
 from zvault.engine.login import sanitized
 from zvault.engine.policy import builtin
-from zvault.engine.userdata import Timestamp
-from zvault.records.identity import Alias, Entity, timestamp_ns
+from zvault.records.identity import Entity
 
 _FIELDS = {
     "id": Field(FieldKind.STRING, ""),
@@ -24,7 +22,8 @@ _FIELDS = {
     "policies": Field(FieldKind.COMMA_LIST, []),
     "disabled": Field(FieldKind.BOOL, False),
 }
-_LOOKUP = {
+_BATCH = {"entity_ids": Field(FieldKind.COMMA_LIST, [])}
+LOOKUP = {
     "id": Field(FieldKind.STRING, ""),
     "name": Field(FieldKind.STRING, ""),
     "alias_id": Field(FieldKind.STRING, ""),
@@ -47,6 +46,22 @@ def asked_id(request: Request, data: FieldData) -> str:
     return "" if "/name/" in request.relative_path else wanted
 
 
+def lookup_kind(data: FieldData) -> str:
+    """What a look-up asks by, one thing only. Raises InvalidRequestError."""
+    asked = [name for name in ("id", "name", "alias_id") if data[name]]
+    if data["alias_name"] or data["alias_mount_accessor"]:
+        asked.append("alias")
+    if not asked:
+        raise InvalidRequestError("query parameter not supplied")
+    if len(asked) > 1:
+        raise InvalidRequestError(
+            "query parameter conflict; please supply distinct set of query parameters"
+        )
+    if asked == ["alias"] and not (data["alias_name"] and data["alias_mount_accessor"]):
+        raise InvalidRequestError("both 'alias_name' and 'alias_mount_accessor' needs to be set")
+    return asked[0]
+
+
 class Entities:
     """Who there is."""
 
@@ -61,13 +76,8 @@ class Entities:
             Route("entity/name/?", {Operation.LIST: self._list_names}),
             self._one(r"entity/id/(?P<id>[^/]+)"),
             self._one(r"entity/name/(?P<name>.+)"),
-            Route("entity-alias/id/?", {Operation.LIST: self._list_aliases}),
-            Route(
-                r"entity-alias/id/(?P<id>[^/]+)",
-                {Operation.READ: self._read_alias},
-                {"id": Field(FieldKind.STRING, "")},
-            ),
-            Route("lookup/entity", {Operation.UPDATE: self._lookup}, _LOOKUP),
+            Route("entity/batch-delete", {Operation.UPDATE: self._delete_many}, _BATCH),
+            Route("lookup/entity", {Operation.UPDATE: self._lookup}, LOOKUP),
         ]
 
     def _one(self, pattern: str) -> Route:
@@ -127,43 +137,35 @@ class Entities:
                 await self._store.delete_entity(entity.id)
 
     async def _list_ids(self, request: Request, data: FieldData) -> Response:
-        return self._listed(lambda entity: entity.id)
+        info = {entity.id: self._brief(entity) for entity in self._store.entities.values()}
+        return Response(data={"keys": sorted(info), "key_info": info} if info else {"keys": []})
 
     async def _list_names(self, request: Request, data: FieldData) -> Response:
-        return self._listed(lambda entity: entity.name)
+        return Response(data={"keys": sorted(e.name for e in self._store.entities.values())})
 
-    def _listed(self, key: Callable[[Entity], str]) -> Response:
-        found = {key(entity): entity for entity in self._store.entities.values()}
-        info = {name: {"name": found[name].name, "id": found[name].id} for name in sorted(found)}
-        return Response(data={"keys": sorted(found), "key_info": info} if found else {"keys": []})
+    async def _delete_many(self, request: Request, data: FieldData) -> None:
+        if not data["entity_ids"]:
+            raise InvalidRequestError("missing entity ids to delete")
+        async with self._store.changing:
+            for entity_id in data["entity_ids"]:
+                if entity_id in self._store.entities:
+                    await self._store.delete_entity(entity_id)
 
-    async def _list_aliases(self, request: Request, data: FieldData) -> Response:
-        keys = sorted(
-            alias.id
-            for entity in self._store.entities.values()
-            for alias in self._store.aliases_of(entity)
-        )
-        return Response(data={"keys": keys})
-
-    async def _read_alias(self, request: Request, data: FieldData) -> Response | None:
-        for entity in self._store.entities.values():
-            for alias in self._store.aliases_of(entity):
-                if alias.id == data["id"]:
-                    return Response(data=_shown_alias(alias))
-        return None
+    def _brief(self, entity: Entity) -> dict[str, Any]:
+        aliases = [alias_brief(alias) for alias in self._store.aliases_of(entity)]
+        return {"name": entity.name, **({"aliases": aliases} if aliases else {})}
 
     async def _lookup(self, request: Request, data: FieldData) -> Response | None:
-        entity = self._find(request, data)
-        if entity is None and data["alias_id"]:
-            entity = next(
-                (
-                    candidate
-                    for candidate in self._store.entities.values()
-                    if any(a.id == data["alias_id"] for a in self._store.aliases_of(candidate))
-                ),
-                None,
-            )
-        if entity is None and data["alias_name"] and data["alias_mount_accessor"]:
+        asked = lookup_kind(data)
+        entity = None
+        if asked == "id":
+            entity = self._store.entities.get(data["id"])
+        elif asked == "name":
+            entity = self._store.entity_named(data["name"])
+        elif asked == "alias_id":
+            alias = self._store.alias_by_id(data["alias_id"])
+            entity = None if alias is None else self._store.entities.get(alias.canonical_id)
+        else:
             entity = self._store.entity_of_alias(data["alias_mount_accessor"], data["alias_name"])
         return None if entity is None else Response(data=self._shown(entity))
 
@@ -175,14 +177,14 @@ class Entities:
         )
         every = [group.id for group in self._store.groups_of_entity(entity.id)]
         return {
-            "aliases": [_shown_alias(alias) for alias in self._store.aliases_of(entity)],
-            "creation_time": Timestamp(format_time(timestamp_ns(entity.creation_time))),
+            "aliases": [shown_alias(alias) for alias in self._store.aliases_of(entity)],
+            "creation_time": time_of(entity.creation_time),
             "direct_group_ids": direct,
             "disabled": entity.disabled,
             "group_ids": every,
             "id": entity.id,
             "inherited_group_ids": [group for group in every if group not in direct],
-            "last_update_time": Timestamp(format_time(timestamp_ns(entity.last_update_time))),
+            "last_update_time": time_of(entity.last_update_time),
             "merged_entity_ids": list(entity.merged_entity_ids) or None,
             "metadata": dict(entity.metadata) or None,
             "mfa_secrets": {},
@@ -190,20 +192,3 @@ class Entities:
             "namespace_id": entity.namespace_id or "root",
             "policies": list(entity.policies),
         }
-
-
-def _shown_alias(alias: Alias) -> dict[str, Any]:
-    return {
-        "canonical_id": alias.canonical_id,
-        "creation_time": Timestamp(format_time(timestamp_ns(alias.creation_time))),
-        "custom_metadata": dict(alias.custom_metadata) or None,
-        "id": alias.id,
-        "last_update_time": Timestamp(format_time(timestamp_ns(alias.last_update_time))),
-        "local": alias.local,
-        "merged_from_canonical_ids": list(alias.merged_from_canonical_ids) or None,
-        "metadata": dict(alias.metadata) or None,
-        "mount_accessor": alias.mount_accessor,
-        "mount_path": alias.mount_path,
-        "mount_type": alias.mount_type,
-        "name": alias.name,
-    }

@@ -4,18 +4,21 @@ What lives here: fields and answers; membership of groups in groups. What never 
 Invariant: no group is in itself, on whatever way.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from zvault.base.gotime import format_time
 from zvault.engine.api import Operation, Request, Response
-from zvault.engine.backends.identity.entities import asked_id, checked_policies
+from zvault.engine.backends.identity.entities import (
+    LOOKUP,
+    asked_id,
+    checked_policies,
+    lookup_kind,
+)
+from zvault.engine.backends.identity.shown import alias_brief, shown_group_alias, time_of
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.identity import IdentityStore
-from zvault.engine.userdata import Timestamp
-from zvault.records.identity import Group, timestamp_ns
+from zvault.records.identity import Group
 
 _FIELDS = {
     "id": Field(FieldKind.STRING, ""),
@@ -42,7 +45,7 @@ class Groups:
             Route("group/name/?", {Operation.LIST: self._list_names}),
             self._one(r"group/id/(?P<id>[^/]+)"),
             self._one(r"group/name/(?P<name>.+)"),
-            Route("lookup/group", {Operation.UPDATE: self._read}, _FIELDS),
+            Route("lookup/group", {Operation.UPDATE: self._lookup}, LOOKUP),
         ]
 
     def _one(self, pattern: str) -> Route:
@@ -69,9 +72,9 @@ class Groups:
     async def _changed(self, request: Request, data: FieldData) -> Response | None:
         known = self._find(request, data)
         if known is None and asked_id(request, data):
-            raise InvalidRequestError("group id does not exist")
+            raise InvalidRequestError("invalid group ID")
         if data["type"] not in ("", "internal", "external"):
-            raise InvalidRequestError(f"invalid group type {data['type']!r}")
+            raise InvalidRequestError(f'invalid group type "{data["type"]}"')
         if known is None:
             group = self._store.new_group(data["name"] or f"group_{self._store.fresh_suffix()}")
             group.type = data["type"] or "internal"
@@ -148,33 +151,59 @@ class Groups:
                 await self._set_members(group.id, [])
                 await self._store.delete_group(group.id)
 
+    async def _lookup(self, request: Request, data: FieldData) -> Response | None:
+        asked = lookup_kind(data)
+        if asked == "id":
+            group = self._store.groups.get(data["id"])
+        elif asked == "name":
+            group = self._store.group_named(data["name"])
+        else:
+            group = self._of_alias(data, asked)
+        return None if group is None else Response(data=self._shown(group))
+
+    def _of_alias(self, data: FieldData, asked: str) -> Group | None:
+        for group in self._store.groups.values():
+            if not group.HasField("alias"):
+                continue
+            if asked == "alias_id" and group.alias.id == data["alias_id"]:
+                return group
+            names = (group.alias.mount_accessor, group.alias.name)
+            if asked == "alias" and names == (data["alias_mount_accessor"], data["alias_name"]):
+                return group
+        return None
+
     async def _list_ids(self, request: Request, data: FieldData) -> Response:
-        return self._listed(lambda group: group.id)
+        info = {group.id: _brief(group) for group in self._store.groups.values()}
+        return Response(data={"keys": sorted(info), "key_info": info} if info else {"keys": []})
 
     async def _list_names(self, request: Request, data: FieldData) -> Response:
-        return self._listed(lambda group: group.name)
-
-    def _listed(self, key: Callable[[Group], str]) -> Response:
-        found = {key(group): group for group in self._store.groups.values()}
-        info = {name: {"name": found[name].name} for name in sorted(found)}
-        return Response(data={"keys": sorted(found), "key_info": info} if found else {"keys": []})
+        return Response(data={"keys": sorted(g.name for g in self._store.groups.values())})
 
     def _shown(self, group: Group) -> dict[str, Any]:
         members = sorted(
             other.id for other in self._store.groups.values() if group.id in other.parent_group_ids
         )
         return {
-            "alias": {},
-            "creation_time": Timestamp(format_time(timestamp_ns(group.creation_time))),
+            "alias": shown_group_alias(group.alias) if group.HasField("alias") else {},
+            "creation_time": time_of(group.creation_time),
             "id": group.id,
-            "last_update_time": Timestamp(format_time(timestamp_ns(group.last_update_time))),
-            "member_entity_ids": list(group.member_entity_ids),
-            "member_group_ids": members,
+            "last_update_time": time_of(group.last_update_time),
+            "member_entity_ids": list(group.member_entity_ids) or None,
+            "member_group_ids": members or None,
             "metadata": dict(group.metadata) or None,
             "modify_index": group.modify_index,
             "name": group.name,
             "namespace_id": group.namespace_id or "root",
             "parent_group_ids": list(group.parent_group_ids) or None,
-            "policies": list(group.policies),
+            "policies": list(group.policies) or None,
             "type": group.type,
         }
+
+
+def _brief(group: Group) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "num_member_entities": len(group.member_entity_ids),
+        "num_parent_groups": len(group.parent_group_ids),
+        **({"alias": alias_brief(group.alias)} if group.HasField("alias") else {}),
+    }

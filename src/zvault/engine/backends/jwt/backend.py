@@ -175,7 +175,7 @@ class Jwt:
                 display_name=user,
                 alias_name=user,
                 group_names=tuple(groups),
-                **auth_fields(role),
+                **auth_fields(role, request.remote_address),
             )
         )
 
