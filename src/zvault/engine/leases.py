@@ -6,6 +6,7 @@ Invariants: storage is the truth, the heap only says when to look; a lease that 
 named and kept, and stops nothing; times come from the clock parameter.
 """
 
+import asyncio
 import heapq
 import logging
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ from zvault.storage.api import Delete, Put
 NEVER_NS = 1 << 63
 """Later than every time Go can write: the lease of a token that does not expire."""
 
+_SLICE_SECONDS = 0.002
 _SPARE = 1_000
 _TAKEN = -1
 """In place of the expiry of a lease that is being dealt with."""
@@ -126,9 +128,18 @@ class LeaseBook:
         return result
 
     async def load(self) -> LoadReport:
-        """Schedule every stored lease; ones that do not decode are named. Raises StorageError."""
+        """Schedule every stored lease; ones that do not decode are named. Raises StorageError.
+
+        Storage that answers at once would keep the event loop to itself until the last of
+        thousands is read, so the load lets others in every few milliseconds.
+        """
         count = 0
+        now = asyncio.get_running_loop().time
+        until = now() + _SLICE_SECONDS
         async for lease_id in self.walk(""):
+            if now() >= until:
+                await asyncio.sleep(0)
+                until = now() + _SLICE_SECONDS
             if lease_id in self._expiries:
                 continue
             try:

@@ -8,9 +8,12 @@ Invariants: one writer holds the directory (``file_lock.py``); our temporary fil
 whose log was not replayed is not handed over (``file_recovery.py``).
 """
 
+import asyncio
 import contextlib
 import errno
+import itertools
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,6 +48,8 @@ _MARK_FOLDER = "core/"
 _STAMP_AGE_NS = 2 * 10**9
 _READ_BYTES = 1 << 16
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+_AT_ONCE = 1_000
+"""So many names of a folder are read without letting go of the event loop."""
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENXIO)
 
 
@@ -152,12 +157,11 @@ class FileStorage:
         if not keys.check_prefix(prefix) or is_scratch(prefix):
             return []
         try:
-            with os.scandir(f"{self._root}/{prefix}") as entries:
-                names = {
-                    child_name(entry.name, entry.is_dir(follow_symlinks=False))
-                    for entry in entries
-                    if prefix or entry.name not in OUR_NAMES
-                }
+            folder = f"{self._root}/{prefix}"
+            names, is_all = _children(folder, prefix, _AT_ONCE)
+            if not is_all:
+                # Off the loop, and from the beginning: an open scan must not be left to a thread.
+                names, _ = await asyncio.to_thread(_children, folder, prefix, sys.maxsize)
         except ValueError:
             return []
         except OSError as cause:
@@ -166,7 +170,9 @@ class FileStorage:
             raise _error(cause, self._root, prefix) from None
         if prefix in ("", _MARK_FOLDER):
             await self._hide_mark(prefix, names)
-        return sorted(names)  # once each, also when a stray file has an entry's name
+        if len(names) > _AT_ONCE:
+            return await asyncio.to_thread(sorted, names)
+        return sorted(names)
 
     async def close(self) -> None:
         """Also removes the root again when opening made it and nothing was written."""
@@ -276,3 +282,17 @@ def _hint(cause: OSError) -> str:
     if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "run as the user who owns the data directory, and check its mode"
     return ""
+
+
+def _children(folder: str, prefix: str, limit: int) -> tuple[set[str], bool]:
+    """Names of up to ``limit`` children, and whether that was all.
+
+    Once each, also when a stray file has an entry's name.
+    """
+    with os.scandir(folder) as entries:
+        names = {
+            child_name(entry.name, entry.is_dir(follow_symlinks=False))
+            for entry in itertools.islice(entries, limit)
+            if prefix or entry.name not in OUR_NAMES
+        }
+        return names, next(entries, None) is None

@@ -318,3 +318,19 @@ async def test_a_store_of_somebody_else_is_an_error_that_says_so(
     with pytest.raises(StorageError, match="Permission denied") as caught:
         await store.get("a")
     assert "owns the data directory" in caught.value.hint
+
+
+async def test_a_large_folder_is_listed_whole_and_off_the_event_loop(tmp_path: Path) -> None:
+    storage = FileStorage.open(tmp_path / "store")
+    for name, count in (("many", 1_200), ("few", 3)):
+        (tmp_path / "store" / name).mkdir()
+        for number in range(count):
+            (tmp_path / "store" / name / f"_{number:04d}").write_bytes(b"{}")
+    listing = asyncio.create_task(storage.list("many/"))
+    await asyncio.sleep(0)
+    assert not listing.done()
+    assert await listing == [f"{number:04d}" for number in range(1_200)]
+    with pytest.raises(StopIteration) as finished:
+        storage.list("few/").send(None)  # type: ignore[attr-defined]
+    assert finished.value.value == ["0000", "0001", "0002"]
+    await storage.close()

@@ -1,10 +1,13 @@
 """``sys/leases``: looked up, listed, revoked by id and by prefix."""
 
+import asyncio
+
 import pytest
 
 from tests.support.running import fresh
 from zvault.engine.api import Operation
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
+from zvault.engine.leases import LeaseBook
 from zvault.records.leases import LeaseEntry, encode_lease
 from zvault.storage.api import Put
 
@@ -149,3 +152,18 @@ async def test_until_its_rights_are_computed_a_session_has_none() -> None:
         assert session is not None
         assert not session.acl.decide(Operation.READ, "sys/mounts", {}).allowed
         assert (await sessions.rights(session)).acl.is_root
+
+
+async def test_the_load_lets_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zvault.engine.leases._SLICE_SECONDS", 0.0)
+    async with fresh() as server:
+        for _ in range(20):
+            await server.token(policies=["default"], ttl="1h")
+        book = LeaseBook(server.open.barrier, "salt")
+        loading = asyncio.create_task(book.load())
+        seen = set()
+        while not loading.done():
+            await asyncio.sleep(0)
+            seen.add(len(book))
+        assert len(seen) > 10
+        assert (await loading).leases == 20
