@@ -13,12 +13,13 @@ import errno
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from zvault.storage.api import Operation
-from zvault.storage.errors import DamagedLogError, UnreplayedLogError
+from zvault.storage.errors import DamagedLogError, StoreLockedError, UnreplayedLogError
 from zvault.storage.file_layout import LOG_NAME, decode_entry, entry_path
 from zvault.storage.file_log import SEGMENT_NAMES, is_log_mark
 from zvault.storage.file_log_format import (
@@ -31,6 +32,7 @@ from zvault.storage.file_system import FileSystem
 from zvault.storage.file_tree import Tree
 from zvault.storage.keys import MIGRATION_KEY
 
+_TRIES, _PAUSE_SECONDS = 200, 0.01
 _REFUSED_WHEN_ASKED = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 _log = logging.getLogger(__name__)
@@ -143,12 +145,20 @@ def _is_marked(mark: Path) -> bool:
 
 
 def lock_log(root: Path) -> int:
-    """Make the log's folder and hold it, as a sign of life to readers; a descriptor to close."""
+    """Make the log's folder and hold it, as a sign of life to readers; a descriptor to close.
+
+    A reader that looks holds it for an instant. Raises StoreLockedError when one does not let go.
+    """
     folder = root / LOG_NAME
     folder.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)  # a reader that looks holds it for an instant
-    return descriptor
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        time.sleep(_PAUSE_SECONDS)
+    os.close(descriptor)
+    raise StoreLockedError(f"file:{root}", "a reader of its log")
 
 
 def _has_writer(root: Path) -> bool:

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from zvault.storage.digest import read_entries
 from zvault.storage.file import FileStorage
 
@@ -16,6 +18,7 @@ import asyncio, sys
 from pathlib import Path
 from zvault.storage.api import Put, Delete
 from zvault.storage.file import FileStorage
+from zvault.storage.file_writing import LogOptions
 
 async def write(store, writer):
     number = 0
@@ -28,17 +31,21 @@ async def write(store, writer):
         number += 1
 
 async def main():
-    store = FileStorage.open(Path(sys.argv[1]))
+    log = LogOptions(segment_bytes=1 << 17) if sys.argv[2] == "log" else None
+    store = FileStorage.open(Path(sys.argv[1]), log=log)
     await asyncio.gather(*(write(store, n) for n in range(8)))
 
 asyncio.run(main())
 """
 
 
-def test_kill_nine_loses_nothing_acknowledged_and_the_next_writer_opens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["log", "plain"])
+def test_kill_nine_loses_nothing_acknowledged_and_the_next_writer_opens(
+    tmp_path: Path, mode: str
+) -> None:
     data = tmp_path / "data"
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(data)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(data), mode], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(200)]
