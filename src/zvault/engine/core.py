@@ -37,6 +37,7 @@ from zvault.engine.api import Operation, Request, Response
 from zvault.engine.cors import Cors
 from zvault.engine.errors import EngineSealedError, InternalEngineError, InvalidRequestError
 from zvault.engine.initialize import initial_entries
+from zvault.engine.instruments import set_runtime_gauges
 from zvault.engine.metrics import Metrics
 from zvault.engine.quorum import WRONG_KEY
 from zvault.engine.settings import CoreSettings
@@ -181,6 +182,7 @@ class Core:
             raise InvalidRequestError(f"unable to retrieve stored keys: {WRONG_KEY}") from None
         except ZvaultError as error:
             raise InternalEngineError(f"unseal failed: {error.message}") from error
+        opened = self._clock.monotonic()
         self._unsealed = await open_unsealed(
             barrier,
             self.settings,
@@ -189,7 +191,9 @@ class Core:
             random_bytes=self._random_bytes,
             metrics=self.metrics,
         )
-        self.metrics.observe(("core", "unseal"), (self._clock.monotonic() - started) * 1e3)
+        ended = self._clock.monotonic()
+        self.metrics.observe(("core", "post_unseal"), (ended - opened) * 1e3)
+        self.metrics.observe(("core", "unseal"), (ended - started) * 1e3)
 
     async def reset_unseal(self) -> SealStatus:
         """Forget the shares given so far. Raises InvalidRequestError when unsealed."""
@@ -263,7 +267,9 @@ class Core:
             if unsealed is not None:
                 started = self._clock.monotonic()
                 await unsealed.close()
-                self.metrics.observe(("core", "seal"), (self._clock.monotonic() - started) * 1e3)
+                taken = (self._clock.monotonic() - started) * 1e3
+                for name in ("pre_seal", "seal_internal", "seal"):
+                    self.metrics.observe(("core", name), taken)
 
     async def shutdown(self) -> None:
         """Seal and let go of the storage."""
@@ -279,6 +285,7 @@ class Core:
     def _gauges(self) -> None:
         unsealed, metrics = self._unsealed, self.metrics
         set_process_gauges(metrics)
+        set_runtime_gauges(metrics)
         for name in ("unsealed", "active"):
             # From before the cluster had a name; left alone it would say "sealed" for ever.
             metrics.drop_gauge(("core", name), {"cluster": ""})
@@ -287,4 +294,5 @@ class Core:
             in_flight = ("core", "in_flight_requests")
             metrics.gauge(in_flight, unsealed.inside, metrics.cluster_label())
             mounts = unsealed.mounts
+            unsealed.set_gauges()
             set_mount_gauges(metrics, (*mounts.entries(MOUNTS), *mounts.entries(AUTH)))

@@ -311,13 +311,30 @@ class IdentityStore:
 
     async def forget_mount(self, accessor: str) -> None:
         """Drop the aliases of an auth mount that is gone. Raises StorageError."""
+
+        def dropped(entity: Entity) -> None:
+            kept = [alias for alias in entity.aliases if alias.mount_accessor != accessor]
+            del entity.aliases[:]
+            entity.aliases.extend(kept)
+
+        await self._change_owners(accessor, dropped)
+
+    async def mount_moved(self, accessor: str, path: str) -> None:
+        """The aliases of an auth mount say where it is now. Raises StorageError."""
+
+        def renamed(entity: Entity) -> None:
+            for alias in entity.aliases:
+                if alias.mount_accessor == accessor:
+                    alias.mount_path = path
+
+        await self._change_owners(accessor, renamed)
+
+    async def _change_owners(self, accessor: str, change: Callable[[Entity], None]) -> None:
         async with self.changing:
             owners = {owner for (mount, _), owner in self._aliases.items() if mount == accessor}
             for owner in sorted(owners & self.entities.keys()):
                 entity = Entity.FromString(self.entities[owner].SerializeToString())
-                kept = [alias for alias in entity.aliases if alias.mount_accessor != accessor]
-                del entity.aliases[:]
-                entity.aliases.extend(kept)
+                change(entity)
                 await self._save_entity(entity)
 
     async def _write(self, prefix: str, item_id: str, change: Callable[[Bucket], object]) -> None:

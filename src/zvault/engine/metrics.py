@@ -80,6 +80,8 @@ class Metrics:
     def __init__(self, clock: Clock, *, cluster: str = "") -> None:
         self._clock = clock
         self._now = clock.monotonic
+        self.now = clock.monotonic
+        """The clock of all timers, in seconds."""
         self.cluster = cluster
         """Value of the ``cluster`` label; set once the cluster's name is known."""
         self._summaries: dict[tuple[str, ...], Summary] = {}

@@ -73,6 +73,8 @@ class MountService:
         self.router: Router[Mounted] = Router()
         self.lockouts: dict[str, Lockout] = {}
         """Bad logins of the auth mounts, by accessor."""
+        self.before_move: Callable[[Mounted], Awaitable[None]] | None = None
+        """Called with a mount that nobody uses any more, before it gets another path."""
         self.before_unmount: Callable[[Mounted], Awaitable[None]] | None = None
         """Called with a mount that nobody uses any more, before its data goes."""
 
@@ -276,8 +278,8 @@ class MountService:
             if mounted is not None:
                 await mounted.close()
             try:
-                if mounted is not None and self.before_unmount is not None:
-                    await self.before_unmount(mounted)
+                if mounted is not None and self.before_move is not None:
+                    await self.before_move(mounted)
                 await self._replace(moved)
             except BaseException:
                 await self._start(entry)

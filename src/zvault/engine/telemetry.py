@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.metrics import Metrics
+from zvault.engine.policy import builtin
 from zvault.records.mounts import AUTH, MOUNTS, MountEntry, MountTable
 from zvault.records.tokens import BATCH, TokenEntry
 
@@ -45,6 +46,8 @@ def token_issued(
 ) -> None:
     """Count and time one new token; ``mount`` is the auth method of a login."""
     metrics.observe(("token", "create"), milliseconds)
+    if builtin.ROOT in entry.policies:
+        metrics.increment(("token", "create_root"))
     labels = {
         **metrics.cluster_label(),
         "auth_method": "token" if mount is None else mount.type,

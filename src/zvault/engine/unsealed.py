@@ -34,6 +34,7 @@ from zvault.engine.expiration import Expiration
 from zvault.engine.housekeeping import Housekeeping
 from zvault.engine.identity import IdentityStore
 from zvault.engine.initialize import CLUSTER_KEY, cluster_info
+from zvault.engine.instruments import EncryptionCount, instrument, set_store_gauges
 from zvault.engine.leases import LeaseBook
 from zvault.engine.locks import KeyLocks
 from zvault.engine.login import LoginService
@@ -57,7 +58,7 @@ from zvault.engine.token_store import TokenStore, load_salt
 from zvault.engine.versions import load_versions
 from zvault.engine.wrapping import Wrapping
 from zvault.records import gojson
-from zvault.records.mounts import MOUNTS, MountEntry
+from zvault.records.mounts import AUTH, MOUNTS, MountEntry
 from zvault.records.policies import PREFIX as POLICY_PREFIX
 from zvault.records.quotas import PREFIX as QUOTA_PREFIX
 from zvault.records.ssc import HEADER_KEY_PATH
@@ -140,6 +141,9 @@ class Unsealed:
                     raise PostUnsealError(name, error.message) from error
                 raise
         self.mounts.before_unmount = self._before_unmount
+        self.mounts.before_move = self._before_move
+        instrument(self, self.metrics)
+        self._encryptions = EncryptionCount(self.metrics, self._key_status)
         self._housekeeping = Housekeeping(self.barrier, self.leases, self.expiration, self.clock)
         self._loading = asyncio.create_task(self._housekeeping.load_leases())
         self._tasks = [self._loading, asyncio.create_task(self._housekeeping.run())]
@@ -356,11 +360,14 @@ class Unsealed:
             if isinstance(mounted.backend, Cubbyhole):
                 await mounted.backend.revoke(cubbyhole_id)
 
+    async def _before_move(self, mounted: Mounted) -> None:
+        """Leases and tokens bear the old path, which will mean nothing: they end, as in Vault."""
+        await self.expiration.revoke_prefix(prefix_of(mounted.entry))
+
     async def _before_unmount(self, mounted: Mounted) -> None:
         """Tokens that an auth mount has issued go with it; so do its aliases."""
-        prefix = prefix_of(mounted.entry)
-        await self.expiration.revoke_prefix(prefix)
-        if prefix.startswith("auth/"):
+        await self._before_move(mounted)
+        if mounted.entry.table == AUTH:
             await self.identity.forget_mount(mounted.entry.accessor)
 
     def _leaseless(self, entry: TokenEntry) -> None:
@@ -395,6 +402,12 @@ class Unsealed:
             if self.quotas.config.audit_refusals:
                 self.audit.log_request(request, REFUSED, error.message)
             raise
+
+    def set_gauges(self) -> None:
+        """What this store is now, for who looks at the metrics."""
+        self._encryptions.update()
+        lockouts = self.mounts.lockouts.values()
+        set_store_gauges(self.metrics, len(self.identity.entities), lockouts)
 
     def leave(self) -> None:
         """One request is done."""

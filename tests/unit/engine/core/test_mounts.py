@@ -366,3 +366,31 @@ async def test_a_move_that_storage_refuses_leaves_the_mount_where_it_was() -> No
                 await server.call_update(path, data)
             storage.apply = apply  # type: ignore[method-assign]
             assert await server.read("kv/a") == {"v": 1}
+
+
+async def test_a_moved_auth_mount_ends_its_tokens_and_keeps_who_its_users_are() -> None:
+    async with fresh() as server:
+        await server.write("sys/auth/a", type="approle")
+        here = {"bind_secret_id": False, "token_bound_cidrs": "127.0.0.1/32"}
+        await server.call_update("auth/a/role/web", {"policies": "default", **here})
+        role = await server.read("auth/a/role/web/role-id")
+        assert role is not None
+        login = await server.write("auth/a/login", "", role_id=role["role_id"])
+        assert login is not None
+        assert login.auth is not None
+        response = await server.call_update("sys/remount", {"from": "auth/a", "to": "auth/b/c"})
+        assert response is not None
+        assert response.warnings
+        assert not await server.alive(login.auth.client_token)
+        assert await server.list("sys/leases/lookup/auth/a/") == []
+        again = await server.write("auth/b/c/login", "", role_id=role["role_id"])
+        assert again is not None
+        assert again.auth is not None
+        assert again.auth.entity_id == login.auth.entity_id
+        assert await server.alive(again.auth.client_token)
+        table = await server.read("sys/auth")
+        assert table is not None
+        assert sorted(table) == ["b/c/", "token/"]
+        entity = await server.read(f"identity/entity/id/{login.auth.entity_id}")
+        assert entity is not None
+        assert [alias["mount_path"] for alias in entity["aliases"]] == ["auth/b/c/"]

@@ -235,8 +235,10 @@ class Mounts:
 
     async def _remount(self, request: Request, data: FieldData) -> Response:
         table, source, target = _checked_move(data["from"], data["to"])
-        await self._mounts.move(table, source, target)
+        moved = await self._mounts.move(table, source, target)
         root = "auth/" if table == AUTH else ""
+        if table == AUTH:
+            await self._services.identity.mount_moved(moved.accessor, root + target)
         await self._services.quotas.mount_moved(root + source, root + target)
         number = new_uuid(self._services.random_bytes)
         self._moves[number] = {
