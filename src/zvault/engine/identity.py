@@ -122,7 +122,8 @@ class IdentityStore:
             if self._aliases.get((alias.mount_accessor, alias.name)) == entity_id:
                 del self._aliases[(alias.mount_accessor, alias.name)]
         for merged in known.merged_entity_ids if known is not None else ():
-            self._merged.pop(merged, None)
+            if self._merged.get(merged) == entity_id:
+                del self._merged[merged]
 
     def entity_named(self, name: str) -> Entity | None:
         """Names compare without case, as in Vault."""

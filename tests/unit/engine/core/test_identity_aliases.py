@@ -244,3 +244,24 @@ async def test_only_external_groups_have_a_name_at_an_issuer_and_each_name_is_on
         groups = [await server.read(f"identity/group/id/{each}") for each in (first, second)]
         assert [bool((group or {})["alias"]) for group in groups] == [False, True]
         assert await server.list("identity/group-alias/id") == [alias]
+
+
+async def test_tokens_follow_through_a_chain_of_merges_and_end_with_its_last_entity() -> None:
+    async with fresh() as server:
+        await people(server, "ann")
+        auth = await login(server, "ann")
+        second = await made(server, "identity/entity", name="second")
+        third = await made(server, "identity/entity", name="third", policies="last")
+        for source, target in ((auth.entity_id, second), (second, third)):
+            await server.write(
+                "identity/entity/merge", from_entity_ids=[source], to_entity_id=target
+            )
+        again = await restarted(server)
+        for running in (server, again):
+            shown = await running.read("auth/token/lookup-self", auth.client_token)
+            assert shown is not None
+            assert shown["identity_policies"] == ["last"]
+        await again.delete(f"identity/entity/id/{third}")
+        with pytest.raises(PermissionDeniedError):
+            await again.read("auth/token/lookup-self", auth.client_token)
+        await again.core.seal()
