@@ -107,12 +107,14 @@ class Wrapping:
             raise NotFoundInEngineError("unsupported path")
         if response is None or response.wrap_info is not None:
             return response
+        stored = _as_data(request, response)
         info = await self._put_away(
-            envelope(request.id, _as_data(request, response)).rstrip(b"\n"),
+            envelope(request.id, stored).rstrip(b"\n"),
             request.wrap_ttl_seconds * SECOND_NS,
             path=request.path,
             creation_path=request.path,
             wrapped_accessor=_accessor_inside(request, response),
+            is_plain=stored is response,
         )
         return Response(wrap_info=info, login=response.auth)
 
@@ -126,7 +128,7 @@ class Wrapping:
     async def unwrap(self, request: Request, token: str) -> Response:
         """The wrapped response as it was. Raises InvalidRequestError, StorageError."""
         _, record, text = await self._take(request, token)
-        return _unwrapped(text, is_plain=record.creation_path == WRAP_PATH)
+        return _unwrapped(text, is_plain=_is_plain(record))
 
     async def rewrap(self, request: Request, token: str) -> Response:
         """The same content under a new token of the same, or the wished shorter, TTL."""
@@ -134,13 +136,14 @@ class Wrapping:
         ttl_ns = record.creation_ttl_ns
         if request.wrap_ttl_seconds:
             ttl_ns = min(ttl_ns, request.wrap_ttl_seconds * SECOND_NS)
-        inside = _unwrapped(text, is_plain=record.creation_path == WRAP_PATH).audited
+        inside = _unwrapped(text, is_plain=_is_plain(record)).audited
         info = await self._put_away(
             text.encode("utf-8", "replace"),
             ttl_ns,
             path=request.path,
             creation_path=record.creation_path,
             wrapped_accessor="" if inside is None else _accessor_of(inside, entry.path),
+            is_plain=record.is_plain,
         )
         return Response(wrap_info=info)
 
@@ -192,13 +195,20 @@ class Wrapping:
         return decode_response(stored)
 
     async def _put_away(
-        self, text: bytes, ttl_ns: int, *, path: str, creation_path: str, wrapped_accessor: str
+        self,
+        text: bytes,
+        ttl_ns: int,
+        *,
+        path: str,
+        creation_path: str,
+        wrapped_accessor: str,
+        is_plain: bool,
     ) -> WrapInfo:
         now = self._clock.now_ns()
 
         def content(entry: TokenEntry) -> list[StorageOperation]:
             drawer = entry.cubbyhole_id
-            info = encode_wrap_info(creation_path, now, ttl_ns)
+            info = encode_wrap_info(creation_path, now, ttl_ns, is_plain=is_plain)
             writes = (
                 Put(f"{drawer}/{RESPONSE_KEY}", encode_response(text)),
                 Put(f"{drawer}/{WRAP_INFO_KEY}", info),
@@ -256,6 +266,11 @@ def _accessor_of(response: Response, path: str) -> str:
         return response.auth.accessor
     found = (response.data or {}).get("secret_id_accessor", "")
     return found if isinstance(found, str) and path.startswith("auth/") else ""
+
+
+def _is_plain(record: WrapRecord) -> bool:
+    """What another server wrapped is known to be data only when a user handed it in."""
+    return record.is_plain or record.creation_path == WRAP_PATH
 
 
 def _unwrapped(text: str, *, is_plain: bool) -> Response:

@@ -16,6 +16,7 @@ from zvault.records.errors import RecordError
 
 RESPONSE_KEY = "response"
 WRAP_INFO_KEY = "wrapinfo"
+_PLAIN = "zvault_plain"
 _STATUS, _TYPE, _BODY = "http_status_code", "http_content_type", "http_raw_body"
 
 
@@ -27,6 +28,8 @@ class WrapRecord:
     creation_time: str
     """RFC 3339, as it was written."""
     creation_ttl_ns: int
+    is_plain: bool = False
+    """The data in it is data, whatever it looks like; only this server says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,16 @@ class RawAnswer:
     body: bytes
 
 
-def encode_wrap_info(creation_path: str, creation_time_ns: int, ttl_ns: int) -> bytes:
-    """JSON as Vault stores it."""
-    return gojson.dumps(
-        {
-            "creation_path": creation_path,
-            "creation_time": format_time(creation_time_ns),
-            "creation_ttl": ttl_ns,
-        }
-    )
+def encode_wrap_info(
+    creation_path: str, creation_time_ns: int, ttl_ns: int, *, is_plain: bool
+) -> bytes:
+    """JSON as Vault stores it, and what it leaves open: whether the data stands for an answer."""
+    body = {
+        "creation_path": creation_path,
+        "creation_time": format_time(creation_time_ns),
+        "creation_ttl": ttl_ns,
+    }
+    return gojson.dumps({**body, _PLAIN: True} if is_plain else body)
 
 
 def decode_wrap_info(data: bytes) -> WrapRecord:
@@ -55,7 +59,7 @@ def decode_wrap_info(data: bytes) -> WrapRecord:
     path, time, ttl = (body.get(f"creation_{name}") for name in ("path", "time", "ttl"))
     if not (isinstance(path, str) and isinstance(time, str) and type(ttl) is int):
         raise RecordError("wrapinfo: a field is not as it must be")
-    return WrapRecord(path, time, ttl)
+    return WrapRecord(path, time, ttl, body.get(_PLAIN) is True)
 
 
 def encode_response(text: bytes) -> bytes:

@@ -269,14 +269,16 @@ async def test_an_answer_with_a_status_of_its_own_keeps_it() -> None:
 async def test_users_cannot_wrap_a_status_or_a_page_of_their_own() -> None:
     page = {"http_raw_body": "PGI+", "http_status_code": 200, "http_content_type": "text/html"}
     async with fresh() as server:
-        info = await wrap(server, **page)
-        again = await hand_in(server, "sys/wrapping/rewrap", info.token, server.root)
-        assert again is not None
-        assert again.wrap_info is not None
-        response = await server.write(UNWRAP, again.wrap_info.token)
-        assert response is not None
-        assert (response.status, response.raw_content_type) == (0, "application/json")
-        assert body_of(response)["data"] == page
+        await server.write("sys/mounts/kv", type="kv")
+        await server.write("kv/page", **page)
+        for info in (await wrap(server, **page), await wrapped(server, Operation.READ, "kv/page")):
+            again = await hand_in(server, "sys/wrapping/rewrap", info.token, server.root)
+            assert again is not None
+            assert again.wrap_info is not None
+            response = await server.write(UNWRAP, again.wrap_info.token)
+            assert response is not None
+            assert (response.status, response.raw_content_type) == (0, "application/json")
+            assert body_of(response)["data"] == page
 
 
 @pytest.mark.parametrize("body", [b"plain {", b"\xff\xfe", b"eGg=", b""])
