@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.load import pick_tool
 from benchmarks.machine import describe, pick_cores
+from benchmarks.memory import MemoryFigures, lines, measure_memory
 from benchmarks.rows import Row, check_audited, run_rows
 from benchmarks.servers import BenchError, BenchServer, start_engine, start_openbao
 from benchmarks.stores import StoreFigures, measure_store
@@ -44,6 +45,9 @@ MAX_P99_RATIO = {"kv read": 0.1, "kv read, TLS": 0.1}
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--seconds", type=float, default=3.0, help="measured time a row and server")
+    parser.add_argument(
+        "--login-seconds", type=float, default=10.0, help="logins for the memory figures"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the servers' files")
     options = parser.parse_args()
     for binary in (OPENBAO, WEED):
@@ -53,7 +57,7 @@ def main() -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     directory = Path(tempfile.mkdtemp(prefix="zvault-bench-"))
     try:
-        report = _measure(directory, options.seconds)
+        report = _measure(directory, options.seconds, options.login_seconds)
     except BenchError as error:
         sys.stderr.write(f"bench: {error}\n")
         options.keep = True
@@ -65,7 +69,7 @@ def main() -> int:
     return 0 if report["promises_kept"] else 4
 
 
-def _measure(directory: Path, seconds: float) -> dict[str, Any]:
+def _measure(directory: Path, seconds: float, login_seconds: float) -> dict[str, Any]:
     cores = pick_cores()
     tool = pick_tool(cores.load, directory)
     with contextlib.ExitStack() as running:
@@ -87,7 +91,17 @@ def _measure(directory: Path, seconds: float) -> dict[str, Any]:
     _print_rows(rows)
     store = asyncio.run(measure_store(engine.data, engine.shares, WEED, directory / "weed"))
     _print_store(store)
-    broken = _broken_promises(rows)
+    memory = measure_memory(
+        tool,
+        directory / "memory",
+        {
+            "engine": lambda place, prepare: start_engine(place, cores.server, prepare),
+            "openbao": lambda place, prepare: start_openbao(OPENBAO, place, cores.server, prepare),
+        },
+        login_seconds,
+    )
+    sys.stdout.write(lines(memory))
+    broken = _broken_promises(rows) + _broken_memory(*memory)
     for promise in broken:
         sys.stdout.write(f"NOT KEPT: {promise}\n")
     return {
@@ -99,6 +113,7 @@ def _measure(directory: Path, seconds: float) -> dict[str, Any]:
         "audit_records": audited,
         "rows": [row.as_json() for row in rows],
         "store": store.as_json(),
+        "memory": [one.as_json() for one in memory],
         "promises_kept": not broken,
         "broken_promises": broken,
     }
@@ -123,6 +138,15 @@ def _broken_promises(rows: list[Row]) -> list[str]:
                 f"{row.scenario} at 32 connections: p99 {row.p99_ratio:.2f} of OpenBao's, "
                 f"promised {longest:.2f}"
             )
+    return broken
+
+
+def _broken_memory(engine: MemoryFigures, openbao: MemoryFigures) -> list[str]:
+    broken = []
+    for when in ("unsealed_mib", "after_reads_mib", "after_logins_mib"):
+        mine, other = getattr(engine, when), getattr(openbao, when)
+        if mine > other:
+            broken.append(f"resident memory, {when}: {mine} beside OpenBao's {other}")
     return broken
 
 

@@ -15,8 +15,6 @@ from typing import Any, cast
 
 import uvloop
 
-SECRETS = 1_000
-
 
 class Plan:
     """What to send, and what came back."""
@@ -28,7 +26,7 @@ class Plan:
             lines.append(f"Content-Length: {len(scenario['body'].encode())}")
         tail = "\r\n".join(["", *lines, "", scenario["body"]]).encode()
         method = scenario["method"]
-        numbers = range(SECRETS) if "%d" in scenario["path"] else [0]
+        numbers = range(scenario["numbers"]) if "%d" in scenario["path"] else [0]
         self.requests = [
             f"{method} {scenario['path'].replace('%d', str(n))} HTTP/1.1".encode() + tail
             for n in numbers

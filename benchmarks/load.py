@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.machine import pinned_to
-from benchmarks.scenarios import SECRETS, Scenario, headers
+from benchmarks.scenarios import Scenario, headers
 from benchmarks.servers import Access, BenchError
 
 _LINE = re.compile(r"BENCH (\{.*\})")
@@ -28,7 +28,7 @@ local head = %(headers)s
 function request()
   count = count + 7
   local path = %(path)s
-  if numbered then path = string.format(path, count %% %(secrets)d) end
+  if numbered then path = string.format(path, count %% %(numbers)d) end
   return wrk.format(%(method)s, path, head, %(body)s)
 end
 function done(summary, latency, requests)
@@ -102,7 +102,7 @@ class LoadTool:
                 "numbered": "true" if "%d" in scenario.path else "false",
                 "headers": "{" + lua_headers + "}",
                 "path": _lua(scenario.path),
-                "secrets": SECRETS,
+                "numbers": scenario.numbers,
                 "method": _lua(scenario.method),
                 "body": _lua(scenario.body) if scenario.body else "nil",
             },

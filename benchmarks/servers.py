@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,23 +88,39 @@ class BenchServer:
             return self.process.wait()
 
 
-def start_engine(directory: Path, core: int | None, *, fsync: bool = True) -> BenchServer:
+def start_engine(
+    directory: Path, core: int | None, prepare: "Prepare | None" = None, *, fsync: bool = True
+) -> BenchServer:
     """The embedded engine, its audit file switched on through the API."""
     command = [sys.executable, "-m", "zvault.cli.main", "server", "--config", "config.hcl"]
     storage = "" if fsync else "zvault_unsafe_no_fsync = true"
     server = _start("engine", directory, command, core, audit="", storage=storage)
-    client = _prepare(server)
+    client = _prepared(server, prepare or _prepare)
     client.sys.enable_audit_device("file", options={"file_path": str(server.audit_file)})
     return server
 
 
-def start_openbao(binary: Path, directory: Path, core: int | None) -> BenchServer:
+def start_openbao(
+    binary: Path, directory: Path, core: int | None, prepare: "Prepare | None" = None
+) -> BenchServer:
     """OpenBao, its audit file declared in the configuration, as it wants it."""
     audit = f'audit "file" "file" {{ options {{ file_path = "{directory / "audit.log"}" }} }}\n'
     command = [str(binary), "server", "-config=config.hcl"]
     server = _start("openbao", directory, command, core, audit=audit)
-    _prepare(server)
+    _prepared(server, prepare or _prepare)
     return server
+
+
+Prepare = Callable[[BenchServer], hvac.Client]
+"""Unseals a fresh server, gives it content and ``access``; the client carries the root token."""
+
+
+def _prepared(server: BenchServer, prepare: Prepare) -> hvac.Client:
+    try:
+        return prepare(server)
+    except BaseException:
+        server.stop()
+        raise
 
 
 def _start(
@@ -115,10 +132,10 @@ def _start(
     audit: str,
     storage: str = "",
 ) -> BenchServer:
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     port, tls_port = free_port(), free_port()
     pair = make_pair(directory)
-    (directory / "data").mkdir()
+    (directory / "data").mkdir(exist_ok=True)
     (directory / "config.hcl").write_text(
         f'storage "file" {{ path = "data" {storage} }}\n'
         f'listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true }}\n'

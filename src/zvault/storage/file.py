@@ -43,7 +43,7 @@ from zvault.storage.file_tree import PROVIDER
 from zvault.storage.file_writing import LogOptions, Writer
 from zvault.storage.listing import Stamp
 
-DEFAULT_CACHE_BYTES = 32 << 20
+DEFAULT_CACHE_BYTES = 16 << 20
 _MARK_FOLDER = "core/"
 _STAMP_AGE_NS = 2 * 10**9
 _READ_BYTES = 1 << 16

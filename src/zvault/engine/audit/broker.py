@@ -44,20 +44,17 @@ class AuditSink:
     """Hashes as the records do, also when ``log_raw`` leaves them readable."""
 
 
-class _Open:
-    """A request between its two records. ``drafts``, one a sink: its request record is written."""
+class _Recorded:
+    """What a request whose record is written hands on to its response record."""
 
-    __slots__ = ("drafts", "now_ns", "sinks")
+    __slots__ = ("drafts", "sinks")
 
-    def __init__(
-        self, sinks: tuple[AuditSink, ...], now_ns: int, drafts: list[Draft] | None = None
-    ) -> None:
+    def __init__(self, sinks: tuple[AuditSink, ...], drafts: list[Draft]) -> None:
         self.sinks = sinks
-        self.now_ns = now_ns
         self.drafts = drafts
 
     def draft(self, sink: AuditSink) -> Draft | None:
-        for known, draft in zip(self.sinks, self.drafts or (), strict=False):
+        for known, draft in zip(self.sinks, self.drafts, strict=True):
             if known is sink:
                 return draft
         return None
@@ -134,11 +131,11 @@ class AuditBroker:
         if not sinks:
             return
         if not error and _changes_nothing(request):
-            request.audit = _Open(sinks, self._now_ns())
+            request.audit = self._now_ns()
             return
         started, now_ns = self._now(), self._now_ns()
         drafts = [sink.writer.request(now_ns, request, view, error) for sink in sinks]
-        request.audit = _Open(sinks, now_ns, drafts)
+        request.audit = _Recorded(sinks, drafts)
         batch = self._batch or self._new_batch(sinks)
         batch.add([draft.line for draft in drafts])
         batch.requests.append(started)
@@ -155,34 +152,23 @@ class AuditBroker:
         if not sinks:
             return
         started, now_ns = self._now(), self._now_ns()
-        opened: _Open | None = request.audit
-        request.audit = None
         batch = self._batch or self._new_batch(sinks)
-        asked = (request, response, view, error)
-        batch.add([self._line(sink, opened, now_ns, *asked) for sink in sinks])
-        if opened is not None and opened.drafts is None:
+        begun: _Recorded | int | None = request.audit
+        request.audit = None
+        asked = (now_ns, request, response, view, error)
+        if type(begun) is int:  # the time it came at: nothing of it is written yet
+            lines = [sink.writer.pair(begun, *asked) for sink in sinks]
             batch.pairs.append(started)
+        elif begun is None:
+            lines = [sink.writer.response(*asked) for sink in sinks]
+        else:
+            lines = [sink.writer.response(*asked, begun.draft(sink)) for sink in sinks]
+        batch.add(lines)
         batch.responses.append(started)
         if request.answer_waits and not batch.is_large:
             request.owed = batch
         else:
             batch.settle()
-
-    @staticmethod
-    def _line(
-        sink: AuditSink,
-        opened: _Open | None,
-        now_ns: int,
-        request: Request,
-        response: Response | None,
-        view: AuthView,
-        error: str,
-    ) -> bytes:
-        """What one sink still needs: it may be newer than the request, or have its record."""
-        if opened is not None and opened.drafts is None and sink in opened.sinks:
-            return sink.writer.pair(opened.now_ns, now_ns, request, response, view, error)
-        draft = opened.draft(sink) if opened is not None else None
-        return sink.writer.response(now_ns, request, response, view, error, draft)
 
     def _new_batch(self, sinks: tuple[AuditSink, ...]) -> RecordBatch:
         batch = self._batch = RecordBatch(sinks, self._write)

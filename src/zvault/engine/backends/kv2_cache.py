@@ -11,7 +11,7 @@ from collections import OrderedDict
 from zvault.engine.userdata import EncodedData
 from zvault.records.kv2 import KeyMetadata
 
-DEFAULT_LIMIT_BYTES = 48 * 1024 * 1024
+DEFAULT_LIMIT_BYTES = 24 * 1024 * 1024
 _OVERHEAD_BYTES = 2048
 _ANSWER_FACTOR = 5
 """Bytes that a decoded answer takes per byte of its JSON, roughly: text, objects, audit memo."""
