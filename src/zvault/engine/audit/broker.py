@@ -156,7 +156,7 @@ class AuditBroker:
         begun: _Recorded | int | None = request.audit
         request.audit = None
         asked = (now_ns, request, response, view, error)
-        if type(begun) is int:  # the time it came at: nothing of it is written yet
+        if isinstance(begun, int):  # the time it came at: nothing of it is written yet
             lines = [sink.writer.pair(begun, *asked) for sink in sinks]
             batch.pairs.append(started)
         elif begun is None:
