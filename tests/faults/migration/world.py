@@ -39,9 +39,20 @@ FILE_URL = "file:data"
 S3_URL = "s3://bucket/vault"
 ACTIVE_CONFIG = Path("vault-config.hcl")
 AUDIT_KEY = "core/audit"
-SHARES = (Secret(b"one"), Secret(b"two"), Secret(b"three"))
+
+
+class Shares(tuple[Secret, ...]):
+    """A set of shares; a copy of a site has the same one, because a Secret is not copied."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: object) -> "Shares":
+        return self
+
+
+SHARES = Shares((Secret(b"one"), Secret(b"two"), Secret(b"three")))
 TOKEN = Secret("root")
-NEW_SHARES = (Secret(b"four"), Secret(b"five"), Secret(b"six"))
+NEW_SHARES = Shares((Secret(b"four"), Secret(b"five"), Secret(b"six")))
 """What a rekey gives out."""
 SEALED = b"sealed:"
 
@@ -151,10 +162,10 @@ class Site:
     key_file: bool = False
     key_file_good: bool = True
     key_file_fingerprint: str = ""
-    key_file_shares: tuple[Secret, ...] = SHARES
-    shares: tuple[Secret, ...] = SHARES
+    key_file_shares: Shares = SHARES
+    shares: Shares = SHARES
     """Those in force."""
-    kept: dict[Path, tuple[Secret, ...]] = field(default_factory=dict)
+    kept: dict[Path, Shares] = field(default_factory=dict)
     """Files that shares of a rekey went into."""
     rekey_begun: bool = False
     layout_risk: str = ""
@@ -494,13 +505,13 @@ class FakeKeyFiles(Door):
     async def create(self, store_url: str, shares: Sequence[Secret]) -> None:
         def do() -> None:
             self.site.key_file = True
-            self.site.key_file_shares = tuple(shares)
+            self.site.key_file_shares = Shares(shares)
 
         await self.effect("key_files.create", do)
 
     async def renew(self, store_url: str, shares: Sequence[Secret]) -> None:
         def do() -> None:
-            self.site.key_file_shares = tuple(shares)
+            self.site.key_file_shares = Shares(shares)
 
         assert self.site.key_file
         await self.effect("key_files.renew", do)
@@ -542,7 +553,7 @@ class FakeNewShares(Door):
             raise PreconditionError(f"{path} exists and is not replaced")
         if tuple(old) != site.shares or not site.serving():
             raise PreconditionError("these shares are no quorum")
-        await self.effect("new_shares.take", lambda: site.kept.update({path: ()}))
+        await self.effect("new_shares.take", lambda: site.kept.update({path: Shares()}))
         await self.effect("new_shares.begin", begin)
         await self.effect("new_shares.keep", lambda: site.kept.update({path: NEW_SHARES}))
         await self.effect("new_shares.verify", verify)
