@@ -6,6 +6,7 @@ enough to settle. What never does: the order of effects inside a batch (``file_c
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from zvault.storage.api import Operation, Put
 
 _BATCH_OPERATIONS = 512
 _BATCH_BYTES = 16 << 20
+
+_log = logging.getLogger(__name__)
 
 Outcome = Callable[[Sequence[Operation], bool], None]
 """Told on the loop, before the caller is: these operations happened, or may have happened."""
@@ -80,7 +83,7 @@ class CommitQueue:
         loop = asyncio.get_running_loop()
         try:
             if settle:
-                await loop.run_in_executor(self._thread, self._committer.settle)
+                await self._settle()
             while self._waiting:
                 await self._commit(self._take())
                 settle = False
@@ -89,6 +92,14 @@ class CommitQueue:
             self._last = loop.time()
             if self._quiet_seconds and self._timer is None and not settle:
                 self._timer = loop.call_later(self._quiet_seconds, self._look_for_quiet)
+
+    async def _settle(self) -> None:
+        """A failure of the disk shows at the next commit; a defect must not hang who waits."""
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self._committer.settle)
+        except Exception:
+            _log.exception("the log could not be settled")
 
     def _look_for_quiet(self) -> None:
         loop = asyncio.get_running_loop()

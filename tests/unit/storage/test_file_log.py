@@ -5,6 +5,7 @@ import errno
 import json
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,30 @@ async def test_after_some_quiet_the_tree_is_whole_by_itself(tmp_path: Path) -> N
         assert not (root / MARK).exists()
     kill(store)
     assert await FileStorage.open(root, read_only=True).get("a") == b"1"
+
+
+async def test_who_writes_while_a_quiet_store_settles_is_answered_whatever_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStorage.open(tmp_path / "d", log=LogOptions(quiet_seconds=0.01))
+    assert store._writer is not None
+    begun, go_on = threading.Event(), threading.Event()
+
+    def broken() -> None:
+        begun.set()
+        go_on.wait()
+        raise RuntimeError("a defect")
+
+    await store.apply([Put("a", b"1")])
+    monkeypatch.setattr(store._writer.queue._committer, "settle", broken)
+    await asyncio.to_thread(begun.wait)
+    waiting = asyncio.create_task(store.apply([Put("a", b"2")]))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait_for(waiting, 10)
+    assert await store.get("a") == b"2"
+    monkeypatch.undo()
+    await store.close()
 
 
 async def test_a_log_without_its_mark_is_refused_because_others_may_have_written(
