@@ -19,14 +19,14 @@ import uvloop
 class Plan:
     """What to send, and what came back."""
 
-    def __init__(self, plan: dict[str, Any]) -> None:
-        scenario = plan["scenario"]
-        lines = [f"{name}: {value}" for name, value in plan["headers"].items()]
+    def __init__(self, document: dict[str, Any]) -> None:
+        scenario = document["scenario"]
+        lines = [f"{name}: {value}" for name, value in document["headers"].items()]
         if scenario["body"]:
             lines.append(f"Content-Length: {len(scenario['body'].encode())}")
         tail = "\r\n".join(["", *lines, "", scenario["body"]]).encode()
         method = scenario["method"]
-        numbers = range(scenario["numbers"]) if "%d" in scenario["path"] else [0]
+        numbers = range(document["numbers"]) if "%d" in scenario["path"] else [0]
         self.requests = [
             f"{method} {scenario['path'].replace('%d', str(n))} HTTP/1.1".encode() + tail
             for n in numbers

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.machine import pinned_to
-from benchmarks.scenarios import Scenario, headers
+from benchmarks.scenarios import SECRETS, Scenario, headers
 from benchmarks.servers import Access, BenchError
 
 _LINE = re.compile(r"BENCH (\{.*\})")
@@ -102,7 +102,7 @@ class LoadTool:
                 "numbered": "true" if "%d" in scenario.path else "false",
                 "headers": "{" + lua_headers + "}",
                 "path": _lua(scenario.path),
-                "numbers": scenario.numbers,
+                "numbers": SECRETS,
                 "method": _lua(scenario.method),
                 "body": _lua(scenario.body) if scenario.body else "nil",
             },
@@ -123,6 +123,7 @@ class LoadTool:
                     "headers": headers(scenario, access),
                     "address": scenario.address(access),
                     "ca_file": access.ca_file,
+                    "numbers": SECRETS,
                     "connections": connections,
                     "seconds": seconds,
                 }

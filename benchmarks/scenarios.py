@@ -12,7 +12,7 @@ from benchmarks.servers import SECRETS, VALUE_BYTES, Access
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """``path`` and ``body`` may hold ``%d``: a number that grows."""
+    """``path`` and ``body`` may hold ``%d``: a number below ``SECRETS`` that grows."""
 
     name: str
     method: str
@@ -20,8 +20,6 @@ class Scenario:
     body: str
     with_token: bool
     over_tls: bool = False
-    numbers: int = SECRETS
-    """``%d`` stays below this."""
 
     def address(self, access: Access) -> str:
         """Where it goes: ``http://host:port`` or ``https://host:port``."""
@@ -52,4 +50,4 @@ def headers(scenario: Scenario, access: Access) -> dict[str, str]:
     return found
 
 
-__all__ = ["Scenario", "headers", "scenarios"]
+__all__ = ["SECRETS", "Scenario", "headers", "scenarios"]

@@ -248,8 +248,10 @@ class HttpProtocol(asyncio.Protocol):
     def _finished(self, task: asyncio.Task[Answer]) -> None:
         self._connections.executing -= 1
         error = None if task.cancelled() else task.exception()
-        if self._task is not task:
-            return  # it was answered "too late" meanwhile
+        if self._task is not task:  # it was answered "too late" meanwhile
+            if error is None and not task.cancelled():
+                _record(task.result())
+            return
         self._task = None
         if task.cancelled():
             self._answer(Answer(503, b'{"errors":["request cancelled"]}\n', close=True))
@@ -291,12 +293,7 @@ class HttpProtocol(asyncio.Protocol):
         """The turn is over: the records get written, then the answers leave."""
         held, self._held = self._held, []
         for answer, head_only, last, keep_alive_10 in held:
-            if answer.owed is not None:
-                try:
-                    answer.owed.settle()
-                except ZvaultError as error:
-                    answer = answer_of(error)
-            self._send(answer, head_only, last, keep_alive_10)
+            self._send(_record(answer), head_only, last, keep_alive_10)
         if self._eof or self._reading_paused or not self._reader.is_empty:
             self._go_on()
 
@@ -383,6 +380,16 @@ class HttpProtocol(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._loop.call_later(LINGER_SECONDS, self._transport.close)
+
+
+def _record(answer: Answer) -> Answer:
+    """The answer once its record is written, or what is said when that cannot be done."""
+    if answer.owed is not None:
+        try:
+            answer.owed.settle()
+        except ZvaultError as error:
+            return answer_of(error)
+    return answer
 
 
 def _crash(error: BaseException) -> Answer:

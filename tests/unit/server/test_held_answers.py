@@ -165,6 +165,17 @@ async def test_the_end_of_serving_waits_for_what_is_held(world: World) -> None:
     assert world.paths == ["owed/a"]
 
 
+async def test_an_answer_that_comes_too_late_is_recorded_all_the_same(world: World) -> None:
+    world.connection.feed(get("wait/owed"))
+    world.connection.protocol.expire()
+    assert world.paths == ["500"]
+    world.core.gate("wait/owed").set()
+    await turn()
+    await turn()
+    assert world.core.ledger.settled == 1
+    assert world.paths == ["500"]
+
+
 async def test_a_client_that_went_away_costs_nobody_else_an_answer() -> None:
     core = OwingCore()
     first, second = MemoryConnection(core), MemoryConnection(core)
