@@ -91,7 +91,7 @@ def test_a_smuggled_request_is_not_executed(server: EngineServer, tail: bytes) -
         (b"GET /v1/kv/%ff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\nX-Vault-Token: \xff\xfe\r\n\r\n", 403),
         (b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\nX-Vault-Token: \x1b\r\n\r\n", 400),
-        (b"GET /v1/kv/../sys/seal HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"PUT /v1/kv/../sys/seal HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"\x00" * 100_000, 400),
         (b"GET / HTTP/9.9\r\n\r\n", 505),
@@ -105,7 +105,7 @@ def test_nonsense_is_answered_and_ends(server: EngineServer, data: bytes, status
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b'{"a":', b"\xff\xfe", b'{"a":"\xff"}', b"[" * 1_900, b'{"a":1}x', b"nul"],
+    [b"{", b"[]", b'{"a":', b"\xff\xfe", b'{"a":"\xff"}', b"[" * 1_900, b'x{"a":1}', b"nul"],
 )
 def test_bad_json_is_400_and_the_connection_goes_on(server: EngineServer, body: bytes) -> None:
     length = b"Content-Length: %d\r\n\r\n" % len(body)
