@@ -1,6 +1,7 @@
 """A front door that died is neither quiet nor closed: its silence proves nothing."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.faults.migration.world import (
 )
 from zvault.base.errors import UnreachableError
 from zvault.ops.migration.errors import MigrationInterruptedError
-from zvault.ops.migration.model import Options
+from zvault.ops.migration.model import Options, Target
 from zvault.ops.migration.operate import Operator
 from zvault.ops.migration.ports import Ports
 
@@ -57,6 +58,28 @@ async def test_what_a_dead_door_does_not_show_is_not_taken_for_shown(
     site.door_running = True
     await connect(site, Killer())[1]().resume()
     assert end_state(site)["clients"] == ("https", False)
+    require_nothing_lost(site)
+
+
+@pytest.mark.parametrize(("origin", "to_stage"), [(7, 8), (8, 7)])
+async def test_a_stage_that_no_client_reaches_is_not_reported_as_reached(
+    origin: int, to_stage: int
+) -> None:
+    site = new_site(origin)
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(to_stage, Options())
+    start = operator.ports.server.start
+
+    async def and_the_door_dies(config_path: Path, target: Target, *, fenced: bool = False) -> None:
+        await start(config_path, target, fenced=fenced)
+        site.door_running = False
+
+    operator.ports.server.start = and_the_door_dies  # type: ignore[method-assign]
+    with pytest.raises(MigrationInterruptedError, match="the front door is not running"):
+        await operator.migrate(proposal, proposal.id)
+    site.door_running = True
+    ended = await connect(site, Killer())[1]().resume()
+    assert ended.active_stage == to_stage
     require_nothing_lost(site)
 
 

@@ -161,8 +161,20 @@ async def require_stage(world: World, side: Side) -> None:
         problems.append("the server is sealed" if seal.reachable else "the server does not answer")
     if agent.alive != wants_agent:
         problems.append("the unseal agent " + ("is not running" if wants_agent else "is running"))
+    if not problems:
+        problems += await _door_problems(world, side)
     if problems:
         raise VerificationError("; ".join(problems), hint="zvault status")
+
+
+async def _door_problems(world: World, side: Side) -> list[str]:
+    """A server that nobody reaches serves nobody."""
+    door, scheme = world.ports.front_door, side.stage.scheme
+    if not (await door.observe()).running:
+        return ["the front door is not running: zvault frontdoor start"]
+    if not await door.answers(scheme):
+        return [f"the front door does not answer over {scheme}"]
+    return []
 
 
 def _sentence(cause: BaseException) -> str:

@@ -124,9 +124,7 @@ def describe_status(status: Status) -> list[str]:
         f"stage      {status.stage} on {status.store_url}",
         f"server     {status.address}: {server}, wanted {status.server.desired.value}",
         f"agent      {'watching ' + str(status.agent.address) if status.agent.alive else 'off'}",
-        f"clients    {status.door.client_url or 'not told'}, plaintext "
-        + ("open" if status.door.plaintext_allowed else "refused")
-        + ("" if status.door.running else ", front door not running"),
+        f"clients    {status.door.client_url or 'not told'}, {_door(status.door)}",
         f"backup     {_backup_age(age)}",
     ]
     run = status.waiting
@@ -137,6 +135,12 @@ def describe_status(status: Status) -> list[str]:
             " zvault resume or zvault rollback"
         )
     return lines
+
+
+def _door(door: DoorFacts) -> str:
+    if not door.running:
+        return "front door NOT running"
+    return f"plaintext {'open' if door.plaintext_allowed else 'refused'}"
 
 
 def _backup_age(seconds: float | None) -> str:
