@@ -13,7 +13,7 @@ import typer
 
 from zvault.app.backups import LATEST, open_named, open_place, resolve
 from zvault.app.backups import restore as restore_backup
-from zvault.app.stores import S3Access, opened
+from zvault.app.stores import opened
 from zvault.base.clock import Clock, SystemClock
 from zvault.base.gotime import SECOND_NS, format_time
 from zvault.base.secret import Secret
@@ -27,22 +27,16 @@ from zvault.cli.backup_options import (
     StoreOption,
 )
 from zvault.cli.backup_read import read
+from zvault.cli.groups import grouped
 from zvault.cli.output import emit, progress, reporting_errors
 from zvault.cli.store_options import (
-    AllowHttpOption,
-    CredentialsFileOption,
-    EndpointOption,
-    KeyFileOption,
-    ProviderOption,
-    RegionOption,
-    key_source,
-    s3_access,
+    KEYS_DEFAULT,
+    S3_DEFAULT,
+    KeyOptions,
+    S3Options,
 )
 from zvault.cli.unseal_options import (
     JsonOption,
-    PasswordFdOption,
-    PasswordFileOption,
-    SharesFileOption,
 )
 from zvault.ops.backup.catalog import Catalog
 from zvault.ops.backup.check import open_backup
@@ -54,17 +48,15 @@ from zvault.ops.backup.retention import Retention, plan_prune
 from zvault.ops.backup.take import Taker
 
 app = typer.Typer(no_args_is_help=True, help="Backups of a serving Vault, proven by decrypting.")
-app.command("read")(read)
+app.command("read")(grouped(read))
 
 
 @app.command()
+@grouped
 def take(
     store: StoreOption = DEFAULT_STORE,
     place: PlaceOption = DEFAULT_PLACE,
-    shares_file: SharesFileOption = None,
-    key_file: KeyFileOption = None,
-    password_file: PasswordFileOption = None,
-    password_fd: PasswordFdOption = None,
+    keys: KeyOptions = KEYS_DEFAULT,
     archive_format: Annotated[
         Literal["tar.zst", "tar.gz"], typer.Option("--format", help="The archive's kind.")
     ] = "tar.zst",
@@ -78,18 +70,13 @@ def take(
     hold_limit: Annotated[
         float, typer.Option("--hold-limit", help="Seconds that writes are held at most.")
     ] = DEFAULT_LIMIT_SECONDS,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    s3: S3Options = S3_DEFAULT,
     place_endpoint: PlaceEndpointOption = "",
     place_credentials_file: PlaceCredentialsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take a backup while the Vault serves; it counts when every entry of it decrypted."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
-    there = _elsewhere(access, place_endpoint, place_credentials_file)
+    there = s3.elsewhere(place_endpoint, place_credentials_file)
 
     async def work() -> BackupRecord:
         hold = None
@@ -97,8 +84,8 @@ def take(
             hold = hold_of_pid_file(hold_pid_file, hold_limit)
         elif hold_pid is not None:
             hold = hold_of(hold_pid, hold_limit)
-        async with opened(store, access) as storage, open_place(place, there) as target:
-            shares = await key_source(storage, shares_file, key_file, password_file, password_fd)
+        async with opened(store, s3.access) as storage, open_place(place, there) as target:
+            shares = await keys.read(storage)
             taker = Taker(target, SystemClock(), hold=hold, on_pass=_tell_pass)
             return await taker.take(storage, shares, archive_format)
 
@@ -114,31 +101,22 @@ def take(
 
 
 @app.command()
+@grouped
 def verify(
     name: NameArgument = LATEST,
     place: PlaceOption = DEFAULT_PLACE,
-    shares_file: SharesFileOption = None,
-    key_file: KeyFileOption = None,
-    password_file: PasswordFileOption = None,
-    password_fd: PasswordFdOption = None,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    keys: KeyOptions = KEYS_DEFAULT,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Read a backup from its place, check it against its manifest, decrypt every entry."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
 
     async def work() -> BackupRecord:
-        async with open_place(place, access) as target:
+        async with open_place(place, s3.access) as target:
             catalog = Catalog(target, SystemClock())
             chosen = await resolve(catalog, name)
             async with open_backup(target, chosen) as backup:
-                shares = await key_source(
-                    backup.storage, shares_file, key_file, password_file, password_fd
-                )
+                shares = await keys.read(backup.storage)
             return await catalog.verify(chosen, shares)
 
     with reporting_errors(as_json=as_json):
@@ -146,35 +124,25 @@ def verify(
 
 
 @app.command()
+@grouped
 def restore(
     destination: Annotated[str, typer.Argument(help="file:PATH or s3://…; must be empty.")],
     name: Annotated[
         str, typer.Option("--name", help="The backup's name, 'latest', or a path to a file.")
     ] = LATEST,
     place: PlaceOption = DEFAULT_PLACE,
-    shares_file: SharesFileOption = None,
-    key_file: KeyFileOption = None,
-    password_file: PasswordFileOption = None,
-    password_fd: PasswordFdOption = None,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    keys: KeyOptions = KEYS_DEFAULT,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Restore into an empty place; with shares also proves that every entry decrypts there."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
-    has_keys = shares_file is not None or key_file is not None
 
     async def work() -> dict[str, Any]:
-        async with open_named(place, name, access) as backup:
+        async with open_named(place, name, s3.access) as backup:
             shares: list[Secret] | None = None
-            if has_keys:
-                shares = await key_source(
-                    backup.storage, shares_file, key_file, password_file, password_fd
-                )
-            report = await restore_backup(backup, destination, access, shares)
+            if keys.given:
+                shares = await keys.read(backup.storage)
+            report = await restore_backup(backup, destination, s3.access, shares)
             return asdict(report) | {"taken": backup.manifest.created}
 
     with reporting_errors(as_json=as_json):
@@ -191,20 +159,16 @@ def restore(
 
 
 @app.command("list")
+@grouped
 def list_command(
     place: PlaceOption = DEFAULT_PLACE,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Every backup with age, size and whether it was verified."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
 
     async def work() -> tuple[list[Listed], list[str]]:
-        async with open_place(place, access) as target:
+        async with open_place(place, s3.access) as target:
             catalog = Catalog(target, SystemClock())
             return await catalog.backups(), await catalog.partials()
 
@@ -222,6 +186,7 @@ def list_command(
 
 
 @app.command()
+@grouped
 def prune(
     place: PlaceOption = DEFAULT_PLACE,
     keep_last: Annotated[
@@ -229,18 +194,13 @@ def prune(
     ] = 7,
     keep_days: Annotated[int, typer.Option("--keep-days", min=0, help="Days to keep all of.")] = 30,
     plan: Annotated[str, typer.Option("--plan", help="The id that was shown: do it.")] = "",
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Show which backups may go; with --plan ID remove exactly these."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
 
     async def work() -> tuple[tuple[str, ...], tuple[str, ...], str]:
-        async with open_place(place, access) as target:
+        async with open_place(place, s3.access) as target:
             clock: Clock = SystemClock()
             catalog = Catalog(target, clock)
             found = await catalog.backups()
@@ -266,16 +226,6 @@ def prune(
             as_json=as_json,
             lines=lines or ["there is no backup"],
         )
-
-
-def _elsewhere(access: S3Access, endpoint: str, credentials: Path | None) -> S3Access:
-    return S3Access(
-        endpoint or access.endpoint,
-        access.region,
-        access.provider,
-        credentials or access.credentials_file,
-        access.allow_http,
-    )
 
 
 def _tell_pass(report: PassReport) -> None:

@@ -13,20 +13,13 @@ from zvault.base.clock import SystemClock
 from zvault.cli.backup_options import DEFAULT_PLACE, NameArgument, PlaceOption
 from zvault.cli.output import emit_json, progress, reporting_errors
 from zvault.cli.store_options import (
-    AllowHttpOption,
-    CredentialsFileOption,
-    EndpointOption,
-    KeyFileOption,
-    ProviderOption,
-    RegionOption,
-    key_source,
-    s3_access,
+    KEYS_DEFAULT,
+    S3_DEFAULT,
+    KeyOptions,
+    S3Options,
 )
 from zvault.cli.unseal_options import (
     JsonOption,
-    PasswordFdOption,
-    PasswordFileOption,
-    SharesFileOption,
 )
 from zvault.offline.open import open_offline
 from zvault.offline.read import read_secret
@@ -37,26 +30,16 @@ def read(
     path: Annotated[str, typer.Argument(help="MOUNT/PATH, literal: no URL encoding, no data/.")],
     version: Annotated[int | None, typer.Option("--version", help="KV v2 version.")] = None,
     place: PlaceOption = DEFAULT_PLACE,
-    shares_file: SharesFileOption = None,
-    key_file: KeyFileOption = None,
-    password_file: PasswordFileOption = None,
-    password_fd: PasswordFdOption = None,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    keys: KeyOptions = KEYS_DEFAULT,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Print the data object of one secret as it was when the backup was taken."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
 
     async def work() -> None:
-        async with open_named(place, name, access) as backup:
-            keys = await key_source(
-                backup.storage, shares_file, key_file, password_file, password_fd
-            )
-            store = await open_offline(backup.storage, keys)
+        async with open_named(place, name, s3.access) as backup:
+            shares = await keys.read(backup.storage)
+            store = await open_offline(backup.storage, shares)
             now_ns = SystemClock().now_ns()
             secret = await read_secret(store, path, version=version, now_ns=now_ns)
             progress(f"from the backup of {backup.manifest.created}")

@@ -14,14 +14,11 @@ from zvault.app.stores import opened
 from zvault.base.clock import SystemClock
 from zvault.base.errors import UsageError
 from zvault.base.secret import Secret
+from zvault.cli.groups import grouped
 from zvault.cli.output import emit, progress, reporting_errors
 from zvault.cli.store_options import (
-    AllowHttpOption,
-    CredentialsFileOption,
-    EndpointOption,
-    ProviderOption,
-    RegionOption,
-    s3_access,
+    S3_DEFAULT,
+    S3Options,
 )
 from zvault.cli.unseal_options import (
     DEFAULT_KEY_FILE,
@@ -60,6 +57,7 @@ OldFileOption = Annotated[
 
 
 @app.command()
+@grouped
 def create(
     key_file: KeyFileOption = DEFAULT_KEY_FILE,
     store: StoreOption = DEFAULT_STORE,
@@ -73,18 +71,13 @@ def create(
     password_credential: CredentialOption = None,
     name: NameOption = "",
     iterations: IterationsOption = DEFAULT_ITERATIONS,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key file from shares, proven by opening the store with it."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
 
     async def work() -> KeyFileHeader:
-        async with opened(store, access) as storage:
+        async with opened(store, s3.access) as storage:
             shares = await _given_shares(storage, shares_file, from_old, old_password_file)
             source = password_source(password_file, password_fd, password_credential, new=True)
             password = source.read()
@@ -96,26 +89,22 @@ def create(
 
 
 @app.command()
+@grouped
 def verify(
     key_file: KeyFileOption = DEFAULT_KEY_FILE,
     store: StoreOption = DEFAULT_STORE,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
     password_credential: CredentialOption = None,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Open it with the password, and the store's root key and keyring with what is inside."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
 
     async def work() -> KeyFileHeader:
         loaded = load_key_file(key_file)
         password = password_source(password_file, password_fd, password_credential).read()
-        async with opened(store, access) as storage:
+        async with opened(store, s3.access) as storage:
             await prove_key_file(loaded, password, storage, prove_unseal_key)
         return loaded.header
 
@@ -124,6 +113,7 @@ def verify(
 
 
 @app.command()
+@grouped
 def rotate(
     key_file: KeyFileOption = DEFAULT_KEY_FILE,
     store: StoreOption = DEFAULT_STORE,
@@ -134,15 +124,10 @@ def rotate(
     ] = None,
     shares_file: SharesFileOption = None,
     iterations: IterationsOption = DEFAULT_ITERATIONS,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """A new password, new shares (after a rekey), or both; the old file stays until proven."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
     if new_password_file is None and shares_file is None:
         progress("neither --new-password-file nor --shares-file: only salt and nonce change")
 
@@ -153,7 +138,7 @@ def rotate(
             new = password_source(new_password_file, None, None).read()
             _remark(check_new_password(new))
         shares = read_shares_file(shares_file) if shares_file else None
-        async with opened(store, access) as storage:
+        async with opened(store, s3.access) as storage:
             return await _maker(iterations).rotate(key_file, storage, old, new, shares)
 
     with reporting_errors(as_json=as_json):

@@ -16,17 +16,14 @@ from zvault.barrier.unseal import require_initialized
 from zvault.base.clock import SystemClock
 from zvault.base.errors import VerificationError
 from zvault.cli.exits import exit_code
+from zvault.cli.groups import grouped
 from zvault.cli.output import emit, emit_json, progress, reporting_errors
 from zvault.cli.store_options import (
-    AllowHttpOption,
-    CredentialsFileOption,
-    EndpointOption,
-    KeyFileOption,
-    ProviderOption,
-    RegionOption,
+    KEYS_DEFAULT,
+    S3_DEFAULT,
+    KeyOptions,
+    S3Options,
     UrlArgument,
-    key_source,
-    s3_access,
 )
 from zvault.cli.store_text import (
     comparison_json,
@@ -38,9 +35,6 @@ from zvault.cli.store_text import (
 )
 from zvault.cli.unseal_options import (
     JsonOption,
-    PasswordFdOption,
-    PasswordFileOption,
-    SharesFileOption,
 )
 from zvault.offline.inspect import inspect_store
 from zvault.offline.open import open_offline
@@ -62,20 +56,16 @@ ToCredentialsOption = Annotated[
 
 
 @app.command()
+@grouped
 def inspect(
     url: UrlArgument,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """What a store is, as far as it can be seen without its keys."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
 
     async def work() -> None:
-        async with opened(url, access) as storage:
+        async with opened(url, s3.access) as storage:
             found = await inspect_store(storage)
         emit(found.to_json(), as_json=as_json, lines=inspection_lines(found))
         _finish(found.is_initialized and found.suspicions_count == 0, "there is something odd")
@@ -85,26 +75,19 @@ def inspect(
 
 
 @app.command()
+@grouped
 def verify(
     url: UrlArgument,
-    shares_file: SharesFileOption = None,
-    key_file: KeyFileOption = None,
-    password_file: PasswordFileOption = None,
-    password_fd: PasswordFdOption = None,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    keys: KeyOptions = KEYS_DEFAULT,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Open every entry, decode what is known, count, and name what does not open or fit."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
 
     async def work() -> None:
-        async with opened(url, access) as storage:
-            keys = await key_source(storage, shares_file, key_file, password_file, password_fd)
-            report = await verify_store(storage, keys, _tell_verified())
+        async with opened(url, s3.access) as storage:
+            shares = await keys.read(storage)
+            report = await verify_store(storage, shares, _tell_verified())
         emit(report.to_json(), as_json=as_json, lines=verify_lines(report))
         _finish(report.ok, report.describe())
 
@@ -113,28 +96,21 @@ def verify(
 
 
 @app.command()
+@grouped
 def read(
     url: UrlArgument,
     path: Annotated[str, typer.Argument(help="MOUNT/PATH, literal: no URL encoding, no data/.")],
     version: Annotated[int | None, typer.Option("--version", help="KV v2 version.")] = None,
-    shares_file: SharesFileOption = None,
-    key_file: KeyFileOption = None,
-    password_file: PasswordFileOption = None,
-    password_fd: PasswordFdOption = None,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
-    allow_http: AllowHttpOption = False,
+    keys: KeyOptions = KEYS_DEFAULT,
+    s3: S3Options = S3_DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
     """Print the data object of one secret; exit 10 when it is absent, deleted or destroyed."""
-    access = s3_access(endpoint, region, provider, credentials_file, allow_http)
 
     async def work() -> None:
-        async with opened(url, access) as storage:
-            keys = await key_source(storage, shares_file, key_file, password_file, password_fd)
-            store = await open_offline(storage, keys)
+        async with opened(url, s3.access) as storage:
+            shares = await keys.read(storage)
+            store = await open_offline(storage, shares)
             now_ns = SystemClock().now_ns()
             secret = await read_secret(store, path, version=version, now_ns=now_ns)
         if secret.version:
@@ -146,30 +122,20 @@ def read(
 
 
 @app.command()
+@grouped
 def compare(
     a: UrlArgument,
     b: UrlArgument,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
+    s3: S3Options = S3_DEFAULT,
     to_endpoint: ToEndpointOption = "",
     to_credentials_file: ToCredentialsOption = None,
-    allow_http: AllowHttpOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two stores entry by entry, ciphertext only; exit 4 when they differ."""
-    first = s3_access(endpoint, region, provider, credentials_file, allow_http)
-    second = s3_access(
-        to_endpoint or endpoint,
-        region,
-        provider,
-        to_credentials_file or credentials_file,
-        allow_http,
-    )
+    second = s3.elsewhere(to_endpoint, to_credentials_file)
 
     async def work() -> None:
-        async with opened(a, first) as one, opened(b, second) as other:
+        async with opened(a, s3.access) as one, opened(b, second) as other:
             refuse_same(one, other)
             comparison = await compare_stores(one, other)
             refuse_nothing(comparison, one.url, other.url)
@@ -182,6 +148,7 @@ def compare(
 
 
 @app.command()
+@grouped
 def copy(
     source: UrlArgument,
     destination: UrlArgument,
@@ -192,29 +159,18 @@ def copy(
     live: Annotated[
         bool, typer.Option("--live", help="A server writes to the source: prove what was copied.")
     ] = False,
-    endpoint: EndpointOption = "",
-    region: RegionOption = "",
-    provider: ProviderOption = "",
-    credentials_file: CredentialsFileOption = None,
+    s3: S3Options = S3_DEFAULT,
     to_endpoint: ToEndpointOption = "",
     to_credentials_file: ToCredentialsOption = None,
-    allow_http: AllowHttpOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Copy a store into an empty place and prove that both are equal; resumes after a kill."""
-    first = s3_access(endpoint, region, provider, credentials_file, allow_http)
-    second = s3_access(
-        to_endpoint or endpoint,
-        region,
-        provider,
-        to_credentials_file or credentials_file,
-        allow_http,
-    )
+    second = s3.elsewhere(to_endpoint, to_credentials_file)
     log = journal or _journal_path(source, destination)
     is_new = _size(log) is None
 
     async def work() -> None:
-        async with opened(source, first) as here:
+        async with opened(source, s3.access) as here:
             await require_initialized(here)
             async with opened(destination, second, read_only=False) as there:
                 report = await copy_store(
