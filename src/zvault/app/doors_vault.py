@@ -16,12 +16,12 @@ from zvault.app.site import CanarySettings
 from zvault.base import gotime
 from zvault.base.atomic_file import fsync_directory
 from zvault.base.errors import ZvaultError
+from zvault.base.private_file import read_private
 from zvault.base.secret import Secret
 from zvault.ops.migration.errors import CanaryError
 from zvault.ops.migration.model import Target
 from zvault.ops.migration.ports import SealFacts
 from zvault.ops.unseal.peer import PeerRules
-from zvault.ops.unseal.private_file import read_private
 from zvault.ops.unseal.submit import submit_round
 from zvault.vaultapi.client import VaultApi
 

@@ -16,10 +16,10 @@ import typer
 from zvault.app.site import DEFAULT_FILE
 from zvault.app.wiring import Brought
 from zvault.base.errors import UsageError
+from zvault.base.private_file import read_private
 from zvault.base.secret import Secret
 from zvault.cli.output import progress
 from zvault.ops.migration.errors import MigrationInterruptedError
-from zvault.ops.unseal.private_file import read_private
 from zvault.ops.unseal.shares import prompt_shares, read_shares_file
 from zvault.storage.copy import Progress
 

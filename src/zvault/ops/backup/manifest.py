@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zvault.base.json_fields import count_field, text_field
 from zvault.ops.backup.errors import (
     BackupDamagedError,
     BackupFormatError,
@@ -137,24 +138,24 @@ def member_size(value_bytes: int) -> int:
 def _build(body: dict[str, Any]) -> Manifest:
     seal, store, consistency = body["seal"], body["store"], body["consistency"]
     return Manifest(
-        created=_text(body["created"]),
-        taken_ns=_number(body["taken_ns"]),
-        source=_text(body["source"]),
-        consistency=_text(consistency["kind"]),
-        passes=_number(consistency["passes"]),
-        held_ms=_number(consistency["held_ms"]),
-        threshold=_number(seal["threshold"]),
-        shares=_number(seal["shares"]),
-        fingerprint=_text(seal["fingerprint"]),
+        created=text_field(body["created"]),
+        taken_ns=count_field(body["taken_ns"]),
+        source=text_field(body["source"]),
+        consistency=text_field(consistency["kind"]),
+        passes=count_field(consistency["passes"]),
+        held_ms=count_field(consistency["held_ms"]),
+        threshold=count_field(seal["threshold"]),
+        shares=count_field(seal["shares"]),
+        fingerprint=text_field(seal["fingerprint"]),
         digest=StoreDigest(
-            _number(store["count"]), _number(store["bytes"]), _text(store["sha256"])
+            count_field(store["count"]), count_field(store["bytes"]), text_field(store["sha256"])
         ),
         left_out=tuple(
-            LeftOut(_text(key), _text(reason), damaged is True)
+            LeftOut(text_field(key), text_field(reason), damaged is True)
             for key, reason, damaged in body["left_out"]
         ),
         entries=tuple(
-            EntryDigest(_text(key), _number(size), _text(sha256))
+            EntryDigest(text_field(key), count_field(size), text_field(sha256))
             for key, size, sha256 in body["entries"]
         ),
     )
@@ -184,15 +185,3 @@ def _check(manifest: Manifest) -> None:
         raise BackupDamagedError(
             "the manifest's entries do not make up its store digest", hint="use another backup"
         )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("no text")
-    return value
-
-
-def _number(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError("no number")
-    return value

@@ -16,12 +16,12 @@ from zvault.base.atomic_file import fsync_directory, write_atomic
 from zvault.base.clock import Clock
 from zvault.base.errors import PreconditionError, VerificationError
 from zvault.base.gotime import SECOND_NS, format_time
+from zvault.base.private_file import read_private
 from zvault.base.secret import Secret
 from zvault.ops.unseal.errors import ForeignKeyFileError
 from zvault.ops.unseal.identity import read_cluster, read_seal_facts
 from zvault.ops.unseal.keyfile import DEFAULT_ITERATIONS, KeyFile, parse_key_file, seal_key_file
 from zvault.ops.unseal.keyfile_header import KeyFileHeader, VaultIdentity
-from zvault.ops.unseal.private_file import read_private
 from zvault.storage.api import Storage
 
 Prove = Callable[[Storage, Sequence[Secret]], Awaitable[None]]

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from zvault.base.json_fields import count_field
 from zvault.ops.unseal.errors import (
     KeyFileCorruptError,
     KeyFileVersionError,
@@ -127,23 +128,17 @@ def _build(fields: dict[str, Any]) -> KeyFileHeader:
     if kdf["name"] != KDF or fields["cipher"] != CIPHER:
         raise ValueError("unknown algorithm")
     return KeyFileHeader(
-        iterations=_number(kdf["iterations"]),
+        iterations=count_field(kdf["iterations"]),
         salt=_raw(kdf["salt"]),
         nonce=_raw(fields["nonce"]),
         password_check=_raw(fields["password_check"]),
-        payload_bytes=_number(fields["payload_bytes"]),
-        threshold=_number(shares["threshold"]),
-        total=_number(shares["total"]),
-        held=_number(shares["held"]),
+        payload_bytes=count_field(fields["payload_bytes"]),
+        threshold=count_field(shares["threshold"]),
+        total=count_field(shares["total"]),
+        held=count_field(shares["held"]),
         created=str(fields["created"]),
         vault=VaultIdentity(**{str(name): str(value) for name, value in vault.items()}),
     )
-
-
-def _number(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError("no number")
-    return value
 
 
 def _raw(text: str) -> bytes:

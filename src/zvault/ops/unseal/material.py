@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from zvault.base.private_file import read_private
 from zvault.base.secret import Secret
 from zvault.crypto.errors import OpensslFileError
 from zvault.crypto.openssl_file import is_openssl_file, open_openssl_file
@@ -22,7 +23,6 @@ from zvault.ops.unseal.errors import (
 )
 from zvault.ops.unseal.keyfile import parse_key_file
 from zvault.ops.unseal.passwords import FilePassword, PasswordSource
-from zvault.ops.unseal.private_file import read_private
 from zvault.ops.unseal.shares import check_shares, decode_share
 
 OLD_ITERATIONS = 250_000

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from zvault.base.private_file import read_private
 from zvault.base.secret import Secret
 from zvault.ops.unseal.errors import PasswordSourceError
-from zvault.ops.unseal.private_file import read_private
 from zvault.ops.unseal.terminal import ask_hidden
 
 MIN_CHARACTERS = 8

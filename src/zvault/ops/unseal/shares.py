@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from zvault.base.private_file import read_private
 from zvault.base.secret import Secret
 from zvault.ops.unseal.errors import SharesSourceError
-from zvault.ops.unseal.private_file import read_private
 from zvault.ops.unseal.terminal import ask_hidden
 
 MIN_SHARE_BYTES, MAX_SHARE_BYTES = 16, 33
