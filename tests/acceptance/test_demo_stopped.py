@@ -34,7 +34,7 @@ def processes_of(work: Path) -> dict[int, str]:
 @pytest.mark.parametrize(
     ("number", "moment"),
     [
-        (signal.SIGTERM, "let the unseal agent wait for"),
+        (signal.SIGTERM, "wait until the agent has unsealed it"),
         pytest.param(signal.SIGINT, "check access to", marks=pytest.mark.soak),
     ],
 )
@@ -53,7 +53,9 @@ def test_nothing_stays_and_the_exit_code_says_so(
             assert demo.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.01)
-        assert any("zvault.cli.main server" in command for command in processes_of(work).values())
+        assert any(
+            "zvault.cli.main unseal-agent" in command for command in processes_of(work).values()
+        )
         demo.send_signal(number)
         time.sleep(0.2)
         demo.send_signal(number)  # an impatient one must not stop the tidying
