@@ -63,5 +63,8 @@ def test_nothing_stays_and_the_exit_code_says_so(
     finally:
         demo.kill()
         demo.wait()
-    assert processes_of(work) == {}
+        left = processes_of(work)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    assert left == {}
     assert "interrupted" in log.read_text()
