@@ -1,149 +1,132 @@
 """The compiled ACL against a slow model written from the text of the rules.
 
-The model is ``docs/formats/policies.md`` word by word: no tables, no memo, one loop a sentence.
+The model is ``docs/formats/policies.md`` word by word (``tests/support/slow_policy.py``); what is
+compared begins with the text of policies, so grammar, merging and decision are all in it.
 """
 
-from functools import cmp_to_key
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import slow_policy
 from zvault.engine.api import Operation
 from zvault.engine.policy.acl import Acl
-from zvault.engine.policy.model import Capability, Policy, Rule
+from zvault.engine.policy.parse import parse_policy
 
-BITS = {
-    Operation.CREATE: Capability.CREATE,
-    Operation.READ: Capability.READ,
-    Operation.UPDATE: Capability.UPDATE,
-    Operation.DELETE: Capability.DELETE,
-    Operation.LIST: Capability.LIST,
-    Operation.PATCH: Capability.PATCH,
-}
+OPERATIONS = [
+    Operation.CREATE,
+    Operation.READ,
+    Operation.UPDATE,
+    Operation.DELETE,
+    Operation.LIST,
+    Operation.PATCH,
+]
+SECOND_NS = 10**9
 
-segments = st.sampled_from(["a", "b", "ab", "+", ""])
+segments = st.sampled_from(["a", "b", "ab", "+", "", "a+", "*"])
 bodies = st.lists(segments, min_size=0, max_size=4).map("/".join)
 patterns = (
-    st.tuples(bodies, st.sampled_from(["", "*"])).map("".join).filter(lambda text: "+*" not in text)
+    st.tuples(st.sampled_from(["", "", "/"]), bodies, st.sampled_from(["", "*"]))
+    .map("".join)
+    .filter(lambda text: "+*" not in text)
 )
 capabilities = st.lists(
-    st.sampled_from([*BITS.values(), Capability.SUDO, Capability.DENY]), max_size=3
-).map(lambda bits: sum(set(bits)))
-rules = st.builds(Rule, patterns, capabilities)
-policies = st.lists(
-    st.builds(Policy, st.sampled_from("xyz"), st.lists(rules, max_size=5).map(tuple)), max_size=4
+    st.sampled_from(["create", "read", "update", "delete", "list", "patch", "sudo"]), max_size=5
+).flatmap(lambda some: st.sampled_from([some] * 6 + [[*some, "deny"]]))
+values = st.one_of(
+    st.sampled_from(["", "*", "**", "x", "xy", "x*", "*y", "*x*", "1", 1, 0, 1.5, True, False]),
+    st.sampled_from([["x"], ["x*"], [1], {"k": "x"}, {"k": 1}]),
 )
-words = st.sampled_from(["a", "b", "ab", "c", ""])
+names = st.sampled_from(["p", "P", "q", "*"])
+lists = st.dictionaries(names, st.lists(values, max_size=2), max_size=2).filter(
+    lambda found: len({name.lower() for name in found}) == len(found)
+)
+seconds = st.sampled_from([0, 5, 60, 61])
+stanzas = st.fixed_dictionaries(
+    {"path": patterns},
+    optional={
+        "capabilities": capabilities,
+        "policy": st.sampled_from(["read", "write", "write", "sudo", "deny"]),
+        "allowed": lists,
+        "denied": lists,
+        "required": st.lists(st.sampled_from(["p", "Q"]), max_size=2),
+        "min": st.sampled_from([0, 5]),
+        "max": st.sampled_from([0, 60, 5]),
+    },
+)
+policies = st.lists(st.lists(stanzas, max_size=4), max_size=3)
+words = st.sampled_from(["a", "b", "ab", "a+", "+", ""])
 paths = st.lists(words, min_size=1, max_size=5).map("/".join)
+requests = st.dictionaries(st.sampled_from(["p", "P", "q", "r"]), values | st.none(), max_size=2)
+open_stanza = st.builds(
+    lambda path, more: {"path": path, "policy": "sudo", **more},
+    st.sampled_from(["a", "a/*", "+", "a/+"]),
+    st.fixed_dictionaries(
+        {}, optional={"allowed": lists, "denied": lists, "min": seconds, "max": st.just(61)}
+    ),
+)
+generous = st.lists(st.lists(open_stanza, max_size=2), min_size=1, max_size=3)
+Policies = list[list[dict[str, Any]]]
 
 
-def model_matches(pattern: str, path: str) -> bool:
-    is_glob = pattern.endswith("*")
-    wanted = pattern.removesuffix("*").split("/")
-    given_parts = path.split("/")
-    if "+" not in wanted:
-        return path.startswith(pattern[:-1]) if is_glob else path == pattern
-    if is_glob and len(given_parts) < len(wanted):
-        return False
-    if not is_glob and len(given_parts) != len(wanted):
-        return False
-    for number, want in enumerate(wanted):
-        have = given_parts[number]
-        is_last = number == len(wanted) - 1
-        if want == "+":
-            continue
-        if is_glob and is_last and have.startswith(want):
-            continue
-        if want != have:
-            return False
-    return True
+def compiled(policy_list: Policies, *, as_json: bool = False) -> Acl:
+    write = slow_policy.as_json if as_json else slow_policy.hcl
+    return Acl([parse_policy(f"p{n}", write(policy)) for n, policy in enumerate(policy_list)])
 
 
-def first_wildcard(pattern: str) -> int:
-    text, place = pattern.removesuffix("*"), 0
-    for segment in text.split("/"):
-        if segment == "+":
-            return place
-        place += len(segment) + 1
-    return len(text)
+def check(
+    subject: Acl, policy_list: Policies, op: Operation, path: str, data: Any, wrap: int
+) -> None:
+    decision = subject.decide(op, path, data, wrap * SECOND_NS)
+    expected = slow_policy.decide(policy_list, str(op), path, data, wrap)
+    assert (decision.allowed, decision.allowed and decision.sudo) == expected
+    assert subject.decide(op, path, data, wrap * SECOND_NS) == decision, "the second answer"
 
 
-def plus_count(pattern: str) -> int:
-    return pattern.removesuffix("*").split("/").count("+")
-
-
-def better(first: str, second: str) -> int:
-    """Positive when ``first`` is chosen over ``second``."""
-    if first_wildcard(first) != first_wildcard(second):
-        return first_wildcard(first) - first_wildcard(second)
-    if first.endswith("*") != second.endswith("*"):
-        return -1 if first.endswith("*") else 1
-    if plus_count(first) != plus_count(second):
-        return plus_count(second) - plus_count(first)
-    one, two = first.removesuffix("*"), second.removesuffix("*")
-    if len(one) != len(two):
-        return len(one) - len(two)
-    return (one > two) - (one < two)
-
-
-def model_capabilities(policy_list: list[Policy], path: str, *, is_list: bool) -> int:
-    by_text: dict[str, list[int]] = {}
-    for policy in policy_list:
-        for rule in policy.rules:
-            by_text.setdefault(rule.path, []).append(rule.capabilities)
-    exact = [path, path.removesuffix("/")] if is_list else [path]
-    chosen = None
-    for candidate in exact:
-        has_wildcard = candidate.endswith("*") or "+" in candidate.split("/")
-        if candidate in by_text and not has_wildcard:
-            chosen = candidate
-            break
-    if chosen is None:
-        wild = [t for t in by_text if t.endswith("*") or "+" in t.split("/")]
-        matching = [t for t in wild if model_matches(t, path)]
-        plain = [t for t in matching if "+" not in t.removesuffix("*").split("/")]
-        longest = max(plain, key=len, default=None)
-        candidates = [t for t in matching if t not in plain or t == longest]
-        chosen = max(candidates, key=cmp_to_key(better), default=None)
-    if chosen is None:
-        return 0
-    bits = by_text[chosen]
-    if any(b & Capability.DENY for b in bits):
-        return 0
-    total = 0
-    for b in bits:
-        total |= b
-    return total
-
-
-@settings(deadline=None)
-@given(policies, paths, st.sampled_from(list(BITS)))
+@settings(deadline=None, max_examples=250)
+@given(policies, paths, st.sampled_from(OPERATIONS), requests, seconds, st.booleans())
 def test_the_compiled_acl_decides_as_the_text_says(
-    policy_list: list[Policy], path: str, operation: Operation
+    policy_list: Policies, path: str, op: Operation, data: Any, wrap: int, as_json: bool
 ) -> None:
-    is_list = operation is Operation.LIST
-    asked = path if not is_list or path.endswith("/") else path + "/"
-    expected = model_capabilities(policy_list, asked, is_list=is_list)
-    decision = Acl(policy_list).decide(operation, asked, {})
-    assert decision.allowed is bool(expected & BITS[operation])
-    if decision.allowed:
-        assert decision.sudo is bool(expected & Capability.SUDO)
+    asked = path if op is not Operation.LIST or path.endswith("/") else path + "/"
+    check(compiled(policy_list, as_json=as_json), policy_list, op, asked, data, wrap)
 
 
-@settings(deadline=None)
-@given(policies, paths)
+@settings(deadline=None, max_examples=250)
+@given(generous, st.sampled_from(["a", "a/b", "a/"]), requests, seconds)
+def test_parameters_and_wrapping_are_judged_as_the_text_says(
+    policy_list: Policies, path: str, data: Any, wrap: int
+) -> None:
+    subject = compiled(policy_list)
+    for op in OPERATIONS:
+        asked = path if op is not Operation.LIST or path.endswith("/") else path + "/"
+        check(subject, policy_list, op, asked, data, wrap)
+
+
+@settings(deadline=None, max_examples=80)
+@given(policies, paths, requests)
 def test_the_order_of_policies_and_rules_does_not_matter(
-    policy_list: list[Policy], path: str
+    policy_list: Policies, path: str, data: Any
 ) -> None:
-    turned = [Policy(p.name, tuple(reversed(p.rules))) for p in reversed(policy_list)]
-    first, second = Acl(policy_list), Acl(turned)
-    for operation in BITS:
-        assert first.decide(operation, path, {}) == second.decide(operation, path, {})
+    turned = [list(reversed(policy)) for policy in reversed(policy_list)]
+    first, second = compiled(policy_list), compiled(turned)
+    for op in OPERATIONS:
+        mine, other = first.decide(op, path, data), second.decide(op, path, data)
+        assert (mine.allowed, mine.sudo) == (other.allowed, other.sudo)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=80)
 @given(policies, paths)
-def test_the_second_answer_is_the_first(policy_list: list[Policy], path: str) -> None:
-    acl = Acl(policy_list)
-    for operation in BITS:
-        assert acl.decide(operation, path, {}) == acl.decide(operation, path, {})
+def test_the_capabilities_shown_are_those_that_decide(policy_list: Policies, path: str) -> None:
+    bare = [
+        [{k: v for k, v in s.items() if k in ("path", "capabilities", "policy")} for s in policy]
+        for policy in policy_list
+    ]
+    shown = compiled(bare).capabilities(path)
+    text = slow_policy.chosen_text(
+        [s["path"].removeprefix("/") for policy in bare for s in policy], path, "list"
+    )
+    speaking = [s for policy in bare for s in policy if s["path"].removeprefix("/") == text]
+    granted = set().union(*map(slow_policy.rights, speaking)) if speaking else set()
+    assert shown == (["deny"] if "deny" in granted or not granted else sorted(granted))

@@ -69,16 +69,11 @@ class _Pattern:
 
 def _rank(path: str) -> tuple[int, bool, int, int, str]:
     """Larger wins: later first wildcard, no ``*``, fewer ``+``, longer, lexicographically later."""
-    is_prefix = path.endswith("*")
     bare = path.removesuffix("*")
-    segments = bare.split("/")
-    first, position = len(bare), 0
-    for segment in segments:
-        if segment == "+":
-            first = position
-            break
-        position += len(segment) + 1
-    return first, not is_prefix, -segments.count("+"), len(bare), bare
+    # Vault looks for the first "+" of the text, also when it is a letter of an earlier segment.
+    plus = bare.find("+") if "+" in bare.split("/") else -1
+    first = plus if plus >= 0 else len(bare)
+    return first, not path.endswith("*"), -bare.split("/").count("+"), len(bare), bare
 
 
 Answer = tuple[Decision, Rule | None]
@@ -179,10 +174,14 @@ class Acl:
     def rule_for(self, path: str, *, is_list: bool = False) -> Rule | None:
         """The one rule that speaks about ``path``; for LIST the path carries its slash."""
         rule = self._exact.get(path)
-        if rule is None and is_list:
-            rule = self._exact.get(path.removesuffix("/"))
-        if rule is not None:
-            return rule
+        if not is_list or not path.endswith("/"):
+            return rule or self._wild_rule_for(path)
+        bare = path[:-1]
+        return (
+            rule or self._exact.get(bare) or self._wild_rule_for(path) or self._wild_rule_for(bare)
+        )
+
+    def _wild_rule_for(self, path: str) -> Rule | None:
         prefix = self._longest_prefix(path)
         if not self._patterns:
             return prefix
@@ -288,6 +287,8 @@ def _any_denied(denied: Mapping[str, Sequence[Any]], data: Mapping[str, Any]) ->
 
 def _all_allowed(allowed: Mapping[str, Sequence[Any]], data: Mapping[str, Any]) -> bool:
     any_name = "*" in allowed
+    if any_name and len(allowed) == 1:
+        return True
     for name, value in data.items():
         values = allowed.get(name.lower())
         if values is None:
@@ -306,8 +307,21 @@ def _listed(value: Any, values: Sequence[Any]) -> bool:
 
 def _same(value: Any, pattern: Any) -> bool:
     if isinstance(value, str) and isinstance(pattern, str):
-        return glob_matches(pattern, value)
-    return type(value) is type(pattern) and bool(value == pattern)
+        is_alone = pattern == "*"  # Vault wants two characters of a wildcard's text
+        return value == pattern if is_alone else glob_matches(pattern, value)
+    return _equal(value, pattern)
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    """Equal in Go's eyes. A number of a request is a text of digits there, one of a policy is a
+    number: these two are never equal, at any depth."""
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return value.keys() == wanted.keys() and all(_equal(value[k], wanted[k]) for k in value)
+    if isinstance(value, list) and isinstance(wanted, list):
+        return len(value) == len(wanted) and all(map(_equal, value, wanted))
+    if isinstance(value, bool | str):
+        return type(value) is type(wanted) and bool(value == wanted)
+    return value is None and wanted is None
 
 
 def glob_matches(pattern: str, text: str) -> bool:

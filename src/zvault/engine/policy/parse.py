@@ -6,7 +6,7 @@ Invariants: two stanzas of one path stay two rules (a deny is never overwritten 
 an unknown key or capability is an error, never ignored.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS, parse_duration
@@ -31,6 +31,7 @@ _STANZA_KEYS = (
     "subscribe_event_types",
 )
 _OPENBAO_NAMES = {**CAPABILITY_NAMES, "scan": Capability.SCAN}
+_MAX_SECONDS = 2**63 // SECOND_NS
 _READ = Capability.READ | Capability.LIST
 _WRITE = _READ | Capability.CREATE | Capability.UPDATE | Capability.DELETE
 _OLD_WORDS = {
@@ -51,11 +52,20 @@ def parse_policy(name: str, text: str, *, family: str = "vault") -> Policy:
         document = parse(text)
         _check_keys(document, _TOP_KEYS)
         known = CAPABILITY_NAMES if family == "vault" else _OPENBAO_NAMES
-        rules = tuple(_rule(stanza, known) for stanza in document.stanzas("path"))
+        rules = tuple(_rule(stanza, known) for stanza in _stanzas(document))
     except HclError as error:
         raise PolicySyntaxError(error.message) from None
     templated = any(template.is_templated(rule.path) for rule in rules)
     return Policy(name, rules, templated)
+
+
+def _stanzas(document: Object) -> Iterator[Stanza]:
+    """Every stanza. HCL's first label is the path; without one Vault takes the word ``path``."""
+    for item in document.find("path"):
+        if item.line and len(item.labels) != 1 and isinstance(item.value, Object):
+            yield Stanza(item.labels[0] if item.labels else "path", item.value, item)
+        else:
+            yield from Object((item,)).stanzas("path")
 
 
 def _check_keys(item: Object, known: Iterable[str], where: str = "") -> None:
@@ -80,22 +90,24 @@ def _rule(stanza: Stanza, known: Mapping[str, Capability]) -> Rule:
     try:
         template.check(path)
     except ValueError as error:
-        raise PolicySyntaxError(f"{where}{error}") from None
+        raise PolicySyntaxError(f"failed to validate policy templating: {error}") from None
     capabilities = _capabilities(body, where, known)
+    allowed = _parameters(body, "allowed_parameters", where)
+    denied = _parameters(body, "denied_parameters", where)
+    required = tuple(word.lower() for word in _words(body, "required_parameters", where))
     if capabilities & Capability.DENY:
         return Rule(path, Capability.DENY)
-    shortest = _ttl(body, "min_wrapping_ttl", where)
-    longest = _ttl(body, "max_wrapping_ttl", where)
+    shortest, longest = _ttl(body, "min_wrapping_ttl"), _ttl(body, "max_wrapping_ttl")
     if shortest and longest and longest < shortest:
-        raise PolicySyntaxError(f"{where}max_wrapping_ttl cannot be less than min_wrapping_ttl")
+        raise PolicySyntaxError("max_wrapping_ttl cannot be less than min_wrapping_ttl")
     return Rule(
         path=path,
         capabilities=capabilities,
-        allowed=_parameters(body, "allowed_parameters", where),
-        denied=_parameters(body, "denied_parameters", where),
-        required=tuple(word.lower() for word in _words(body, "required_parameters", where)),
-        min_wrapping_ttl_ns=shortest,
-        max_wrapping_ttl_ns=longest,
+        allowed=allowed,
+        denied=denied,
+        required=required,
+        min_wrapping_ttl_ns=max(shortest, 0),
+        max_wrapping_ttl_ns=max(longest, 0),
     )
 
 
@@ -114,13 +126,16 @@ def _capabilities(body: Object, where: str, known: Mapping[str, Capability]) -> 
 
 
 def _words(body: Object, key: str, where: str) -> list[str]:
-    item = body.last(key)
-    if item is None or item.value is None:
-        return []
-    values = item.value if isinstance(item.value, tuple) else (item.value,)
-    if not all(isinstance(value, str) for value in values):
-        raise PolicySyntaxError(f"{where}{key} must be a list of strings")
-    return [str(value) for value in values]
+    """The words of all lists of a key: a later list adds to an earlier one, so no deny is lost."""
+    words: list[str] = []
+    for item in body.find(key):
+        if item.labels or not isinstance(item.value, tuple):
+            raise PolicySyntaxError(f"{where}{key} must be a list of strings")
+        for value in item.value:
+            if isinstance(value, bool) or not isinstance(value, str | int | float):
+                raise PolicySyntaxError(f"{where}{key} must be a list of strings")
+            words.append(str(value))
+    return words
 
 
 def _parameters(body: Object, key: str, where: str) -> ParameterLists:
@@ -128,11 +143,10 @@ def _parameters(body: Object, key: str, where: str) -> ParameterLists:
     for block in body.blocks(key):
         for item in block.items:
             values = item.value
-            if values is None:
-                values = ()
-            if item.labels or not isinstance(values, tuple):
+            if item.labels or not isinstance(values, tuple) or None in values:
                 raise PolicySyntaxError(f"{where}{key}: every parameter needs a list of values")
-            result[item.key.lower()] = tuple(_plain(value) for value in values)
+            name = item.key.lower()
+            result[name] = (*result.get(name, ()), *(_plain(value) for value in values))
     return result
 
 
@@ -144,24 +158,24 @@ def _plain(value: Value) -> Any:
     return value
 
 
-def _ttl(body: Object, key: str, where: str) -> int:
+def _ttl(body: Object, key: str) -> int:
+    """Nanoseconds; 0 and less mean unset, of which Vault takes any."""
     item = body.last(key)
-    if item is None or item.value is None:
+    if item is None or item.value is None or item.value == "":
         return 0
     value = item.value
-    if isinstance(value, int) and not isinstance(value, bool):
-        result = value * SECOND_NS
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if abs(value) < _MAX_SECONDS:
+            return int(value * SECOND_NS)
     elif isinstance(value, str):
         try:
-            result = parse_duration(value)
+            return parse_duration(value)
         except ValueError:
-            raise PolicySyntaxError(f"{where}{key} is no duration") from None
-    else:
-        raise PolicySyntaxError(f"{where}{key} is no duration")
-    if result < 0:
-        raise PolicySyntaxError(f"{where}{key} cannot be negative")
-    return result
+            raise PolicySyntaxError(
+                f'error parsing {key}: time: invalid duration "{value}"'
+            ) from None
+    raise PolicySyntaxError(f"error parsing {key}: could not parse duration from input")
 
 
 def _shown(value: Value) -> str:
-    return value if isinstance(value, str) else type(value).__name__
+    return str(value) if isinstance(value, str | int | float) else type(value).__name__

@@ -2,14 +2,15 @@
 
 What lives here: syntax check and substitution. Pure. Source: ``docs/formats/policies.md``.
 Invariant: a path whose template cannot be resolved grants nothing (the caller drops its rule); a
-substituted value never brings a wildcard of its own, so nobody widens a rule by choosing a name.
+substituted value never brings a wildcard of its own, so nobody widens a rule by choosing a name
+(a slash it may bring, as in Vault; the empty value of a metadata key is a value).
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_TEMPLATE = re.compile(r"\{\{(.*?)\}\}")
+_TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +50,14 @@ def is_templated(path: str) -> bool:
 
 
 def check(path: str) -> None:
-    """Raise ValueError when the templates of ``path`` are not well formed."""
-    if path.count("{{") != path.count("}}"):
-        raise ValueError("template opening and closing braces are not balanced")
-    for match in _TEMPLATE.finditer(path):
-        words = match.group(1).strip()
-        if not words:
-            raise ValueError("template is empty")
-        if "{{" in words:
-            raise ValueError("template in a template")
-        if not words.startswith(("identity.entity.", "identity.groups.")):
-            raise ValueError(f"template {words!r} names no known identity value")
+    """Raise ValueError when the braces of ``path`` are not well formed.
+
+    Which value a template names is not looked at: one that nobody knows has no value, so its rule
+    is dropped, which is what Vault does.
+    """
+    head, *pieces = path.split("{{")
+    if "}}" in head or any(piece.count("}}") != 1 for piece in pieces):
+        raise ValueError("unbalanced templating characters")
 
 
 def resolve(path: str, identity: TemplateIdentity | None) -> str | None:
@@ -69,7 +67,7 @@ def resolve(path: str, identity: TemplateIdentity | None) -> str | None:
     parts, position = [], 0
     for match in _TEMPLATE.finditer(path):
         value = _value(match.group(1).strip(), identity)
-        if not value or "*" in value or "+" in value:
+        if value is None or "*" in value or "+" in value:
             return None
         parts += [path[position : match.start()], value]
         position = match.end()
@@ -79,20 +77,21 @@ def resolve(path: str, identity: TemplateIdentity | None) -> str | None:
 def _value(words: str, identity: TemplateIdentity) -> str | None:
     if words.startswith("identity.entity."):
         return _entity_value(words.removeprefix("identity.entity."), identity)
-    rest = words.removeprefix("identity.groups.")
-    kind, _, rest = rest.partition(".")
+    if not words.startswith("identity.groups."):
+        return None
+    kind, _, rest = words.removeprefix("identity.groups.").partition(".")
+    wanted, _, rest = rest.partition(".")
     for group in identity.groups if kind in ("ids", "names") else ():
-        key = group.id if kind == "ids" else group.name
-        if rest.startswith(key + "."):
-            return _group_value(rest[len(key) + 1 :], kind, group)
+        if wanted == (group.id if kind == "ids" else group.name):
+            return _group_value(rest, group)
     return None
 
 
 def _entity_value(words: str, identity: TemplateIdentity) -> str | None:
     if words == "id":
-        return identity.id
+        return identity.id or None
     if words == "name":
-        return identity.name
+        return identity.name or None
     if words.startswith("metadata."):
         return identity.metadata.get(words.removeprefix("metadata."))
     if not words.startswith("aliases."):
@@ -102,9 +101,9 @@ def _entity_value(words: str, identity: TemplateIdentity) -> str | None:
     if alias is None:
         return None
     if rest == "id":
-        return alias.id
+        return alias.id or None
     if rest == "name":
-        return alias.name
+        return alias.name or None
     if rest.startswith("custom_metadata."):
         return alias.custom_metadata.get(rest.removeprefix("custom_metadata."))
     if rest.startswith("metadata."):
@@ -112,11 +111,11 @@ def _entity_value(words: str, identity: TemplateIdentity) -> str | None:
     return None
 
 
-def _group_value(words: str, kind: str, group: TemplateGroup) -> str | None:
-    if words == "name" and kind == "ids":
-        return group.name
-    if words == "id" and kind == "names":
-        return group.id
+def _group_value(words: str, group: TemplateGroup) -> str | None:
+    if words == "name":
+        return group.name or None
+    if words == "id":
+        return group.id or None
     if words.startswith("metadata."):
         return group.metadata.get(words.removeprefix("metadata."))
     return None

@@ -62,8 +62,9 @@ async def test_the_old_field_is_taken_with_a_warning() -> None:
         ('path "x" { nope = 1 }', 'invalid key "nope"'),
         ('path "x+*" { capabilities=["read"] }', "'+*' is forbidden"),
         ('path "x" { min_wrapping_ttl = "1h" max_wrapping_ttl = "1m" }', "cannot be less"),
-        ('path "a/{{identity.entity.id}" { }', "not balanced"),
-        ('path "a/{{nobody.knows}}" { }', "no known identity value"),
+        ('path "a/{{identity.entity.id}" { }', "unbalanced templating characters"),
+        ('path "a" { capabilities = "read" }', "must be a list of strings"),
+        ('path "a" { capabilities = ["deny"] allowed_parameters = "x" }', "must be a block"),
     ],
 )
 async def test_a_policy_that_does_not_parse_is_refused_and_not_stored(

@@ -84,9 +84,11 @@ def test_without_star_beats_with_star_at_the_same_place() -> None:
     assert not allowed(subject, Operation.UPDATE, "a/b/c")
 
 
-def test_list_falls_back_to_the_exact_rule_without_slash_only() -> None:
+def test_list_falls_back_to_what_speaks_about_the_path_without_slash() -> None:
     assert allowed(acl(Rule("a/b", LIST)), Operation.LIST, "a/b/")
-    assert not allowed(acl(Rule("a/+", LIST)), Operation.LIST, "a/b/")
+    assert allowed(acl(Rule("a/+", LIST)), Operation.LIST, "a/b/")
+    with_slash = Rule("a/b/*", Capability.DENY)
+    assert not allowed(acl(Rule("a/+", LIST), with_slash), Operation.LIST, "a/b/")
     assert not allowed(acl(Rule("a/b", READ)), Operation.READ, "a/b/")
 
 
@@ -122,23 +124,22 @@ def test_required_parameters_must_be_there_even_without_data() -> None:
 
 
 def test_denied_parameters() -> None:
-    subject = acl(Rule("a", UPDATE, denied={"x": (), "y": ("bad*", 3)}))
+    subject = acl(Rule("a", UPDATE, denied={"x": (), "y": ("bad*", True, 3)}))
     assert allowed(subject, Operation.UPDATE, "a", z=1)
     assert not allowed(subject, Operation.UPDATE, "a", X=1)
     assert not allowed(subject, Operation.UPDATE, "a", y="badly")
-    assert not allowed(subject, Operation.UPDATE, "a", y=3)
+    assert not allowed(subject, Operation.UPDATE, "a", y=True)
     assert allowed(subject, Operation.UPDATE, "a", y="good")
-    assert allowed(subject, Operation.UPDATE, "a", y=True)
     everything = acl(Rule("a", UPDATE, denied={"*": ()}))
     assert allowed(everything, Operation.UPDATE, "a")
     assert not allowed(everything, Operation.UPDATE, "a", q=1)
 
 
 def test_allowed_parameters() -> None:
-    subject = acl(Rule("a", UPDATE, allowed={"x": (), "y": ("1", 2)}))
+    subject = acl(Rule("a", UPDATE, allowed={"x": (), "y": ("1", True)}))
     assert allowed(subject, Operation.UPDATE, "a")
-    assert allowed(subject, Operation.UPDATE, "a", X="anything", y=2)
-    assert not allowed(subject, Operation.UPDATE, "a", y=3)
+    assert allowed(subject, Operation.UPDATE, "a", X="anything", y=True)
+    assert not allowed(subject, Operation.UPDATE, "a", y="3")
     assert not allowed(subject, Operation.UPDATE, "a", z=1)
     open_names = acl(Rule("a", UPDATE, allowed={"*": (), "y": ("1",)}))
     assert allowed(open_names, Operation.UPDATE, "a", z=1)
@@ -149,6 +150,19 @@ def test_true_is_not_one() -> None:
     subject = acl(Rule("a", UPDATE, allowed={"x": (True,)}))
     assert allowed(subject, Operation.UPDATE, "a", x=True)
     assert not allowed(subject, Operation.UPDATE, "a", x=1)
+
+
+def test_a_number_of_a_policy_is_no_number_of_a_request() -> None:
+    subject = acl(Rule("a", UPDATE, allowed={"x": (1, [1], {"k": 1})}))
+    for value in (1, 1.0, "1", [1], {"k": 1}):
+        assert not allowed(subject, Operation.UPDATE, "a", x=value)
+
+
+def test_a_star_alone_is_a_star() -> None:
+    subject = acl(Rule("a", UPDATE, allowed={"x": ("*",), "y": ("**",)}))
+    assert allowed(subject, Operation.UPDATE, "a", x="*")
+    assert not allowed(subject, Operation.UPDATE, "a", x="v")
+    assert allowed(subject, Operation.UPDATE, "a", y="v")
 
 
 def test_parameters_do_not_bind_list_and_delete() -> None:
