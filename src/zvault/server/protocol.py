@@ -264,7 +264,7 @@ class HttpProtocol(asyncio.Protocol):
     def _answer(self, answer: Answer) -> None:
         request, self._current = self._current, None
         assert request is not None
-        self._phase = _Phase.IDLE
+        self._phase = _Phase.IDLE  # so long that the sweep's clock is exact enough
         self.deadline = self._connections.now + self._limits.idle_seconds
         head = request.head
         last = answer.close or not head.keep_alive or self._connections.draining
@@ -306,7 +306,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _set_deadline(self, phase: _Phase, seconds: float) -> None:
         self._phase = phase
-        self.deadline = self._connections.now + seconds
+        self.deadline = self._loop.time() + seconds  # the sweep's clock may be old: too early
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and not self._closing and not self._transport.is_closing():

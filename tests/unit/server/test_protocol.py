@@ -315,3 +315,14 @@ async def test_head_has_the_length_and_no_body() -> None:
     head, _, body = connection.sent.partition(b"\r\n\r\n")
     assert b"Content-Length: " in head
     assert body == b""
+
+
+async def test_no_deadline_is_early_however_old_the_clock_of_the_sweep_is() -> None:
+    connection = MemoryConnection(limits=Limits(read_header_seconds=1.0))
+    connection.connections.now -= 60.0
+    connection.protocol.connection_made(connection.transport)
+    now = asyncio.get_running_loop().time()
+    connection.connections.sweep(now + 0.5)
+    assert not connection.transport.closed
+    connection.connections.sweep(now + 2.0)
+    assert connection.transport.closed
