@@ -7,6 +7,7 @@ begun; a store that is marked as being migrated is neither initialised nor unsea
 """
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 """Init, unseal, seal and what is said about it."""
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -253,3 +255,17 @@ async def test_the_gauge_says_whether_it_is_unsealed() -> None:
         assert gauge().endswith(" 1")
         await server.core.seal()
         assert gauge().endswith(" 0")
+
+
+async def test_after_sealing_nothing_of_the_unsealed_store_is_left_in_memory() -> None:
+    async with fresh() as server:
+        for _ in range(2):
+            await server.token(ttl="1h")
+            store, barrier = weakref.ref(server.open), weakref.ref(server.open.barrier)
+            gc.disable()
+            try:
+                await server.core.seal()
+                assert (store(), barrier()) == (None, None)
+            finally:
+                gc.enable()
+            await server.unseal()
