@@ -9,7 +9,8 @@ named and kept, and stops nothing; times come from the clock parameter.
 import asyncio
 import heapq
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from zvault.barrier.barrier import Barrier
@@ -136,24 +137,25 @@ class LeaseBook:
         count = 0
         now = asyncio.get_running_loop().time
         until = now() + _SLICE_SECONDS
-        async for lease_id in self.walk(""):
-            if now() >= until:
-                await asyncio.sleep(0)
-                until = now() + _SLICE_SECONDS
-            if lease_id in self._expiries:
-                continue
-            try:
-                lease = await self.read(lease_id)
-            except (RecordError, UnreadableEntryError) as error:
-                self.unreadable[lease_id] = error.message
-                _log.error("lease %s is kept but cannot be used: %s", lease_id, error.message)
-                continue
-            if lease is not None:
-                count += 1
-                self._note(lease_id, lease)
-                if lease_id not in self._expiries:
-                    ends = NEVER_NS if lease.revoke_err else expiry_ns(lease)
-                    self.schedule(lease_id, ends)
+        async with aclosing(self.walk("")) as ids:
+            async for lease_id in ids:
+                if now() >= until:
+                    await asyncio.sleep(0)
+                    until = now() + _SLICE_SECONDS
+                if lease_id in self._expiries:
+                    continue
+                try:
+                    lease = await self.read(lease_id)
+                except (RecordError, UnreadableEntryError) as error:
+                    self.unreadable[lease_id] = error.message
+                    _log.error("lease %s is kept but cannot be used: %s", lease_id, error.message)
+                    continue
+                if lease is not None:
+                    count += 1
+                    self._note(lease_id, lease)
+                    if lease_id not in self._expiries:
+                        ends = NEVER_NS if lease.revoke_err else expiry_ns(lease)
+                        self.schedule(lease_id, ends)
         self.is_loaded = True
         return LoadReport(count, tuple(self.unreadable))
 
@@ -163,12 +165,16 @@ class LeaseBook:
         if lease.revoke_err:
             self.irrevocable[lease_id] = lease.revoke_err
 
-    async def walk(self, prefix: str) -> AsyncIterator[str]:
-        """Ids of all leases below ``prefix`` ("" or ending in ``/``). Raises StorageError."""
+    async def walk(self, prefix: str) -> AsyncGenerator[str, None]:
+        """Ids of all leases below ``prefix`` ("" or ending in ``/``). Raises StorageError.
+
+        Who may leave it half-way closes it, or it would outlive a seal.
+        """
         for name in await self._barrier.list(ID_PREFIX + prefix):
             if name.endswith("/"):
-                async for lease_id in self.walk(prefix + name):
-                    yield lease_id
+                async with aclosing(self.walk(prefix + name)) as below:
+                    async for lease_id in below:
+                        yield lease_id
             else:
                 yield prefix + name
 
