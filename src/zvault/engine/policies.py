@@ -66,10 +66,12 @@ class PolicyStore:
                 found.add(prefix + name)
 
     async def text(self, name: str) -> str | None:
-        """The policy as it was written; "" for ``root``; None when absent or internal."""
+        """The policy as it was written; "" for ``root``; None when absent."""
         name = normal_name(name)
         if name == builtin.ROOT:
             return ""
+        if name == builtin.RESPONSE_WRAPPING:
+            return builtin.RESPONSE_WRAPPING_POLICY
         if name in builtin.INTERNAL:
             return None
         stored = await self._entry(name)

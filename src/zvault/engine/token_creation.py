@@ -115,7 +115,7 @@ def _check_wish(wish: TokenWish, role: TokenRole | None, *, is_sudo: bool) -> No
             raise InvalidRequestError("root or sudo privileges required to specify token id")
         for prefix in ("hvs.", "s."):
             if wish.id.startswith(prefix):
-                raise InvalidRequestError(f'custom token ID cannot have the "{prefix}" prefix')
+                raise InvalidRequestError(f"custom token ID cannot have the '{prefix}' prefix")
         if "." in wish.id:
             raise InvalidRequestError("custom token ID cannot have a '.' in the value")
     if wish.no_parent and role is None and not wish.orphan_path and not is_sudo:

@@ -2,7 +2,7 @@
 
 What lives here: names with a meaning of their own and the text of ``default``, in our words.
 ``default`` is stored once and may be edited; ``root`` is never stored; the internal ones can
-neither be read, written nor given to a token. Source: ``docs/formats/policies.md``.
+neither be written nor given to a token. Source: ``docs/formats/policies.md``.
 """
 
 ROOT = "root"

@@ -89,7 +89,10 @@ async def test_what_cannot_be_changed() -> None:
         with pytest.raises(InvalidRequestError, match="not supplied or empty"):
             await server.write("sys/policies/acl/empty")
         assert await server.read("sys/policies/acl/root") == {"name": "root", "policy": ""}
-        assert await server.read("sys/policies/acl/response-wrapping") is None
+        assert await server.read("sys/policies/acl/control-group") is None
+        shown = await server.read("sys/policies/acl/response-wrapping")
+        assert shown is not None
+        assert "cubbyhole/response" in shown["policy"]
         await server.policy("default", TEXT)
         found = await server.read("sys/policies/acl/default")
         assert found is not None

@@ -78,7 +78,7 @@ async def test_ids_of_the_vault_family_are_signed_and_forged_ones_are_nobody() -
     ("wish", "words"),
     [
         ({"id": "my.custom"}, "cannot have a '.'"),
-        ({"id": "s.x"}, '"s." prefix'),
+        ({"id": "s.x"}, "'s.' prefix"),
         ({"num_uses": -1}, "number of uses cannot be negative"),
         ({"ttl": "nonsense"}, 'time: invalid duration "nonsense"'),
         ({"ttl": "-1h"}, "ttl must be positive"),

@@ -4,6 +4,7 @@ What lives here: fields and the way from a plan to a stored token. What never do
 what may be created (``engine/token_creation.py``).
 """
 
+from dataclasses import replace
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS
@@ -73,6 +74,9 @@ class TokenCreation:
         entity_id = await self._entity(wish, role) or plan.entity_id
         warnings: list[str] = []
         ttl_ns = self._ttl(plan, parent, warnings)
+        if not ttl_ns:
+            # As in Vault: a root token that never ends is bound to no address.
+            plan = replace(plan, bound_cidrs=())
         if wish.id:
             warnings.append(_WEAK_ID)
         for name in plan.policies:

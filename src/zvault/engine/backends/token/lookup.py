@@ -112,7 +112,8 @@ class TokenLookup:
             if lease.last_renewal_time_ns != ZERO_NS:
                 data["last_renewal"] = Timestamp(format_time(lease.last_renewal_time_ns))
                 data["last_renewal_time"] = lease.last_renewal_time_ns // SECOND_NS
-        elif entry.type == BATCH:
+        elif entry.type == BATCH or entry.path != "auth/token/root":
+            # A root token that never ends has a lease in Vault, and none here to say this.
             data["issue_time"] = Timestamp(format_time(entry.creation_time * SECOND_NS))
             data["renewable"] = False
         if entry.role:

@@ -20,7 +20,7 @@ from zvault.engine.token_service import TOKEN_ROLE
 from zvault.records.token_roles import TokenRole, decode_token_role, encode_token_role
 
 NAME = r"\w(?:[\w.-]*\w)?"
-_SUFFIX = re.compile(r"\w[\w.-]*\w")
+_SUFFIX = re.compile(r"(?=.*\w[\w.-]+\w)(?!.*\.\.)[\w./-]+")
 _TYPES = {"": 0, "default": 0, "service": 1, "batch": 2, "default-service": 3, "default-batch": 4}
 _TYPE_NAMES = {
     0: "default-service",
@@ -145,7 +145,7 @@ def _changed(role: TokenRole, data: FieldData) -> TokenRole:
     if "token_type" in data:
         kind = data["token_type"]
         if kind not in _TYPES:
-            raise InvalidRequestError(f"invalid 'token_type' value {kind!r}")
+            raise InvalidRequestError(f"invalid 'token_type' value \"{kind}\"")
         changes["token_type"] = _TYPES[kind]
     elif not role.token_type:
         changes["token_type"] = _TYPES["default-service"]
@@ -154,7 +154,9 @@ def _changed(role: TokenRole, data: FieldData) -> TokenRole:
 
 def _check(role: TokenRole) -> None:
     if role.path_suffix and not _SUFFIX.fullmatch(role.path_suffix):
-        raise InvalidRequestError("given role path suffix contains invalid characters")
+        raise InvalidRequestError(
+            "given role path suffix contains invalid characters; must match \\w[\\w-.]+\\w"
+        )
     if role.token_num_uses < 0:
         raise InvalidRequestError("'token_num_uses' cannot be negative")
     try:
@@ -164,6 +166,7 @@ def _check(role: TokenRole) -> None:
     if role.token_type != _TYPES["batch"]:
         return
     for problem, is_set in (
+        ("when role is set to generate non-orphan tokens", not role.orphan),
         ("when role is set to generate orphan tokens with a period", role.token_period_ns),
         ("when role is set to generate tokens with a limited use count", role.token_num_uses),
         (
