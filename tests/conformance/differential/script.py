@@ -231,7 +231,7 @@ POLICIES = [
                 'path "kv1/x" { policy = "nope" }',
                 'path "kv1/x" { capabilities = "read" }',
                 'path "kv1/x" { capabilities = ["patch", "sudo", "root"] }',
-                'path "kv1/x" { capabilities = ["read"] min_wrapping_ttl = 9 max_wrapping_ttl = 8 }',
+                'path "kv1/x" { capabilities = ["read"] min_wrapping_ttl = 9 max_wrapping_ttl = 8}',
                 'path "kv1/x" { capabilities = ["read"] min_wrapping_ttl = "x" }',
                 'path "kv1/x" { capabilities = ["create"] allowed_parameters = { "a" = ["b"] } }',
                 'path "kv1/x" { capabilities = ["create"] required_parameters = ["a"] }',
