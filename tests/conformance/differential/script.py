@@ -15,6 +15,7 @@ from tests.conformance import test_transit_like_openbao as transit_area
 from tests.conformance.differential.sides import Call
 
 RECORDED = Path(__file__).parents[2] / "museum" / "transcripts" / "vault-api.json"
+PKI_ROOT, ROTATE_ROOT = "pki/root", "sys/rotate/root"
 WRAP = (("X-Vault-Wrap-TTL", "60"),)
 
 
@@ -410,7 +411,7 @@ PKI = [
     call("POST", f"{MOUNT}/pki", {"type": "pki", "config": {"max_lease_ttl": "8760h"}}),
     call(
         "POST",
-        "pki/root/generate/internal",
+        f"{PKI_ROOT}/generate/internal",
         {"common_name": "x.example", "ttl": "8000h", "key_type": "ec", "key_bits": 256},
     ),
     call(
@@ -639,23 +640,23 @@ CUBBYHOLE = [
 OPERATOR = [
     *[
         item
-        for prefix in ("sys/rotate/root", "sys/generate-root-token")
+        for prefix in (ROTATE_ROOT, "sys/generate-root-token")
         for item in (
             call("GET", f"{prefix}/{'init' if 'rotate' in prefix else 'attempt'}"),
             call("GET", f"{prefix}/nope"),
         )
     ],
     call(
-        "POST", "sys/rotate/root/init", {"secret_shares": 3, "secret_threshold": 2}, n="data.nonce"
+        "POST", f"{ROTATE_ROOT}/init", {"secret_shares": 3, "secret_threshold": 2}, n="data.nonce"
     ),
-    call("GET", "sys/rotate/root/init"),
-    call("POST", "sys/rotate/root/update", {"key": "{k0}", "nonce": "bad"}),
-    call("POST", "sys/rotate/root/update", {"key": "zz", "nonce": "{n}"}),
-    call("POST", "sys/rotate/root/update", {"key": "{k0}", "nonce": "{n}"}),
-    call("DELETE", "sys/rotate/root/init"),
-    call("GET", "sys/rotate/root/init"),
+    call("GET", f"{ROTATE_ROOT}/init"),
+    call("POST", f"{ROTATE_ROOT}/update", {"key": "{k0}", "nonce": "bad"}),
+    call("POST", f"{ROTATE_ROOT}/update", {"key": "zz", "nonce": "{n}"}),
+    call("POST", f"{ROTATE_ROOT}/update", {"key": "{k0}", "nonce": "{n}"}),
+    call("DELETE", f"{ROTATE_ROOT}/init"),
+    call("GET", f"{ROTATE_ROOT}/init"),
     *[
-        call("POST", "sys/rotate/root/init", body)
+        call("POST", f"{ROTATE_ROOT}/init", body)
         for body in (
             {"secret_shares": 1, "secret_threshold": 2},
             {},
