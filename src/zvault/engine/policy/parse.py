@@ -14,7 +14,7 @@ from zvault.engine.policy import template
 from zvault.engine.policy.model import CAPABILITY_NAMES, Capability, ParameterLists, Policy, Rule
 from zvault.hcl.errors import HclError
 from zvault.hcl.parser import parse
-from zvault.hcl.values import Object, Stanza, Value
+from zvault.hcl.values import Item, Object, Stanza, Value
 
 _TOP_KEYS = ("path", "name")
 _STANZA_KEYS = (
@@ -69,12 +69,14 @@ def _stanzas(document: Object) -> Iterator[Stanza]:
 
 
 def _check_keys(item: Object, known: Iterable[str], where: str = "") -> None:
-    unknown = [key for key in item.keys() if key not in known]  # noqa: SIM118 - not a dict
+    unknown: dict[str, Item] = {}
+    for found in item.items:
+        if found.key not in known:
+            unknown.setdefault(found.key, found)
     if not unknown:
         return
     # Real Vault names the line of the "=", and line 0 for a block without one.
-    found = {key: item.find(key)[0] for key in unknown}
-    lines = {key: 0 if isinstance(at.value, Object) else at.line for key, at in found.items()}
+    lines = {key: 0 if isinstance(at.value, Object) else at.line for key, at in unknown.items()}
     listed = "".join(f'\t* {where}invalid key "{key}" on line {lines[key]}\n' for key in unknown)
     count = f"{len(unknown)} error{'s' if len(unknown) > 1 else ''} occurred"
     raise PolicySyntaxError(f"{count}:\n{listed}\n")
