@@ -76,6 +76,8 @@ class _Parser:
         keys: list[str] = []
         while self._current.token in (Token.IDENTIFIER, Token.STRING):
             keys.append(str(self._take().value))
+            if len(keys) > _MAX_DEPTH:
+                raise HclError(f"more than {_MAX_DEPTH} labels", first.line, first.column)
         if not keys:
             raise self._unexpected("a key")
         value: Value

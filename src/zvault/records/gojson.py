@@ -58,9 +58,9 @@ def _loads_slowly(data: bytes | str) -> Any:
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     try:
         value = json.loads(text, parse_float=NumberLiteral, parse_constant=_refuse)
+        return _without_surrogates(value)
     except (ValueError, RecursionError):
         raise RecordError("the entry holds no JSON that can be read") from None
-    return _without_surrogates(value)
 
 
 def _refuse(constant: str) -> None:

@@ -11,12 +11,12 @@ _FIRST = 258
 _MAX_WIDTH = 12
 
 
-def expand(data: bytes) -> bytes:
-    """The decompressed bytes. Raises RecordError."""
+def expand(data: bytes, most: int) -> bytes:
+    """The decompressed bytes, ``most`` of them. Raises RecordError."""
     table: list[bytes] = []
     output: list[bytes] = []
     width, previous = 9, b""
-    accumulator = bits = position = 0
+    accumulator = bits = position = size = 0
     while True:
         while bits < width:
             if position == len(data):
@@ -32,6 +32,9 @@ def expand(data: bytes) -> bytes:
             continue
         piece = _piece(code, table, previous)
         output.append(piece)
+        size += len(piece)
+        if size > most:
+            raise RecordError("an LZW entry expands to more than any entry holds")
         if previous and _FIRST + len(table) < 1 << _MAX_WIDTH:
             table.append(previous + piece[:1])
         # The writer is one entry ahead of us: it widens when the next code would not fit.

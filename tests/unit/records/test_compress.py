@@ -1,5 +1,8 @@
 """The canary byte and the four compressions."""
 
+import gzip
+import tracemalloc
+
 import cramjam
 import pytest
 
@@ -58,7 +61,7 @@ def lzw_pack(data: bytes) -> bytes:
     ids=["empty", "one", "run", "all bytes", "long"],
 )
 def test_lzw_of_any_length_expands(data: bytes) -> None:
-    assert lzw.expand(lzw_pack(data)) == data
+    assert lzw.expand(lzw_pack(data), len(data)) == data
 
 
 def test_what_we_compress_expands() -> None:
@@ -88,3 +91,49 @@ def test_a_canary_that_lies_is_an_error(canary: bytes, rest: bytes) -> None:
 def test_cut_gzip_is_an_error() -> None:
     with pytest.raises(RecordError):
         compress.expand(compress.gzipped(b"x" * 1000)[:-5])
+
+
+def lzw_bomb(codes: int) -> bytes:
+    """Each code one byte longer than the one before."""
+    number = shift = 0
+    entries, width = 0, 9
+    for turn in range(codes):
+        code = 65 if not turn else min(258 + entries, 4095) if entries < 3838 else 4095
+        number, shift = number | code << shift, shift + width
+        if turn and entries < 3838:
+            entries += 1
+        if 258 + entries >= 1 << width and width < 12:
+            width += 1
+    return (number | 257 << shift).to_bytes((shift + width + 7) // 8, "little")
+
+
+def bombs() -> dict[str, bytes]:
+    zeros = bytes(compress.MAX_EXPANDED_BYTES + 1)
+    snappy = bytes(cramjam.snappy.compress(zeros))
+    half = gzip.compress(zeros[: len(zeros) // 2 + 1])
+    return {
+        "gzip": b"G" + gzip.compress(zeros),
+        "gzip of members": b"G" + half + half,
+        "snappy": b"S" + snappy,
+        "lz4": b"4" + bytes(cramjam.lz4.compress(zeros)),
+        "lzw": b"L" + lzw_bomb(25_000),
+    }
+
+
+def test_what_expands_beyond_any_entry_is_refused_before_it_takes_the_memory() -> None:
+    for name, bomb in bombs().items():
+        tracemalloc.start()
+        with pytest.raises(RecordError, match="expands to more"):
+            compress.expand(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 4 * compress.MAX_EXPANDED_BYTES, name
+        tracemalloc.stop()
+
+
+def test_the_largest_entry_there_may_be_expands() -> None:
+    data = bytes(compress.MAX_EXPANDED_BYTES)
+    for stored in (
+        b"G" + gzip.compress(data),
+        compress.snappy_framed(data),
+        b"4" + bytes(cramjam.lz4.compress(data)),
+    ):
+        assert compress.expand(stored) == data
