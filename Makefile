@@ -63,7 +63,7 @@ demo: servers ## a real Vault's store goes 7 -> 8 -> 9 -> 8 -> 7 under load
 bench: dev ## engine and OpenBao side by side
 	$(BIN)/python -m benchmarks
 
-soak: dev ## the long runs: every crash point, 70,000 entries
+soak: dev ## the long runs: every crash point, fuzz and abuse, 70,000 entries
 	$(BIN)/python -m pytest -m soak
 	$(BIN)/python -m demo --entries 70000
 

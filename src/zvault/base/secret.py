@@ -1,6 +1,7 @@
 """A value that prints redacted.
 
-What lives here: the one type for shares, keys, passwords and tokens in memory.
+What lives here: the one type for shares, keys, passwords and tokens in memory; the comparison of
+secret texts.
 Invariant: nothing but ``reveal`` and ``reveal_text`` gives the value out, so both can be grepped;
 a secret cannot be pickled, formatted or compared in variable time.
 """
@@ -52,3 +53,10 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled")
+
+
+def same_text(one: str, other: str) -> bool:
+    """Two secret texts are equal; how long that takes does not tell how much of them agrees."""
+    return hmac.compare_digest(
+        one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass")
+    )

@@ -15,7 +15,7 @@ from zvault.barrier.barrier import Barrier
 from zvault.barrier.errors import WrongUnsealKeyError
 from zvault.barrier.seal import SealConfig
 from zvault.barrier.unseal import combine_shares, open_root_key
-from zvault.base.secret import Secret
+from zvault.base.secret import Secret, same_text
 from zvault.crypto.errors import KeyLengthError, ShareError
 from zvault.engine.errors import EngineError, InvalidRequestError
 
@@ -46,7 +46,7 @@ class Quorum:
 
         Raises InvalidRequestError for another operation's nonce and for a share given before.
         """
-        if nonce != self.nonce:
+        if not same_text(nonce, self.nonce):
             raise InvalidRequestError(
                 f"incorrect nonce supplied; nonce for this {self.operation} operation is"
                 f' "{self.nonce}"'

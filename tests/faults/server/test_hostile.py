@@ -340,6 +340,7 @@ def test_ten_thousand_idle_connections_cost_little_and_keep_nobody_out(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_ten_minutes_of_noise_leave_the_server_as_it_was(server: EngineServer) -> None:
     noise = random.Random(time.time_ns())
     pieces = [head("GET", "/v1/kv/a", server.token), head("LIST", "/v1/kv", server.token), CHUNKED]

@@ -6,6 +6,7 @@ compared begins with the text of policies, so grammar, merging and decision are 
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +92,17 @@ def test_the_compiled_acl_decides_as_the_text_says(
 ) -> None:
     asked = path if op is not Operation.LIST or path.endswith("/") else path + "/"
     check(compiled(policy_list, as_json=as_json), policy_list, op, asked, data, wrap)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@settings(deadline=None, max_examples=20_000)
+@given(policies, paths, st.sampled_from(OPERATIONS), requests, seconds)
+def test_many_policies_are_judged_as_the_text_says(
+    policy_list: Policies, path: str, op: Operation, data: Any, wrap: int
+) -> None:
+    asked = path if op is not Operation.LIST or path.endswith("/") else path + "/"
+    check(compiled(policy_list), policy_list, op, asked, data, wrap)
 
 
 @settings(deadline=None, max_examples=250)

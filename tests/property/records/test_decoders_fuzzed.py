@@ -33,7 +33,7 @@ from zvault.records.errors import RecordError
 
 Reader = Callable[[bytes], Any]
 EXAMPLES = 25
-MANY = 4_000
+MANY = 1_000
 NOISE = st.binary(max_size=120)
 SCALARS = st.one_of(
     st.none(),
@@ -196,44 +196,21 @@ def test_no_token_text_is_more_than_a_record_error(text: str, key: bytes) -> Non
             ssc.decode(token, key or os.urandom(32))
 
 
-HCL_PIECES = st.sampled_from(
-    [
-        'path "a" {',
-        "}",
-        "{",
-        "[",
-        "]",
-        "=",
-        ",",
-        '"',
-        "<<E\n",
-        "\nE\n",
-        "<<-E\n",
-        "${",
-        "/*",
-        "*/",
-        "#",
-        "//",
-        "\n",
-        "\\",
-        "\\u12",
-        "\\U0010ffff",
-        "\\400",
-        "0x",
-        "1e9",
-        "1e999",
-        "-",
-        ".",
-        "true",
-        "capabilities",
-        '["read"]',
-        "\ufeff",
-        "\x00",
-        "�",
-        "٣",
-        "a.b-c",
-    ]
-)
+PUNCTUATION = ["}", "{", "[", "]", "=", ",", '"', "${", "/*", "*/", "#", "//", "\n", "\\", "-", "."]
+ESCAPES = ["\\u12", "\\U0010ffff", "\\400", "\ufeff", "\x00", "\ud800", "\u0663"]
+OTHER_PIECES = [
+    'path "a" {',
+    "<<E\n",
+    "\nE\n",
+    "<<-E\n",
+    "0x",
+    "1e9",
+    "1e999",
+    "true",
+    '["x"]',
+    "a.b-c",
+]
+HCL_PIECES = st.sampled_from([*PUNCTUATION, *ESCAPES, *OTHER_PIECES])
 
 
 def hcl_is_harmless(text: str) -> None:
@@ -249,7 +226,7 @@ def test_any_hcl_is_a_document_or_an_hcl_error(text: str) -> None:
 
 @pytest.mark.soak
 @given(st.lists(HCL_PIECES, max_size=60).map("".join))
-@settings(deadline=None, max_examples=40 * MANY // 10)
+@settings(deadline=None, max_examples=10 * MANY)
 def test_much_hcl_is_a_document_or_an_hcl_error(text: str) -> None:
     hcl_is_harmless(text)
 

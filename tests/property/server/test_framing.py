@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +75,50 @@ def test_any_conversation_is_the_same_however_it_is_cut(
     assert converse(pieces) == together
     assert converse(requests) == together
     assert together[0].count(b"HTTP/1.1 ") == len(requests)
+
+
+NOISE = [b"\r", b"\n", b"\0", b" ", b"\t", b":", b"LIST ", b"\r\n\r\n", b"0\r\n\r\n", b"\xff"]
+LINES = [b"Transfer-Encoding: chunked\r\n", b"Content-Length: 1\r\n", b" folded\r\n"]
+SPOILS = st.sampled_from([*NOISE, *LINES])
+
+
+def spoiled_conversation_is_one(requests: list[bytes], data: st.DataObject) -> None:
+    """Whatever is put in or taken out, the cuts of the network do not decide what is executed; a
+    refusal may come earlier, and then says another reason."""
+    whole = bytearray(b"".join(requests))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(whole)))
+        whole[place : place + data.draw(st.integers(0, 3))] = data.draw(SPOILS)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=8)))
+    pieces = [bytes(whole[a:b]) for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    together = converse([bytes(whole)])
+    apart = converse([piece for piece in pieces if piece])
+    assert apart[1] == together[1]
+    assert outcomes(apart[0]) == outcomes(together[0])
+    assert len(outcomes(together[0])) >= len(together[1])
+
+
+def outcomes(sent: bytes) -> list[bytes]:
+    """Taken or refused, answer by answer."""
+    return re.findall(rb"HTTP/1\.1 (\d)\d\d ", sent)
+
+
+@settings(deadline=None, max_examples=120)
+@given(st.lists(messages(), min_size=1, max_size=4), st.data())
+def test_a_spoiled_conversation_is_the_same_however_it_is_cut(
+    requests: list[bytes], data: st.DataObject
+) -> None:
+    spoiled_conversation_is_one(requests, data)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@settings(deadline=None, max_examples=20_000)
+@given(st.lists(messages(), min_size=1, max_size=8), st.data())
+def test_many_spoiled_conversations_are_the_same_however_they_are_cut(
+    requests: list[bytes], data: st.DataObject
+) -> None:
+    spoiled_conversation_is_one(requests, data)
 
 
 @settings(deadline=None, max_examples=150)

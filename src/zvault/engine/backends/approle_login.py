@@ -8,10 +8,10 @@ unknown role and a wrong secret id are told apart by nothing.
 Source: ``docs/api/approle.md``.
 """
 
-import hmac
 from dataclasses import replace
 
 from zvault.base.gotime import ZERO_NS
+from zvault.base.secret import same_text
 from zvault.engine.api import Auth, MountContext, Request
 from zvault.engine.backends.approle_cidrs import admits, is_subset
 from zvault.engine.backends.approle_store import AppRoleStore
@@ -64,7 +64,7 @@ async def _proven(
     """Whose credentials these are, one use taken. Raises InvalidRequestError."""
     name = await store.name_of(role_id)
     role = await store.role(name) if name is not None else None
-    if name is None or role is None or not _same(role.role_id, role_id):
+    if name is None or role is None or not same_text(role.role_id, role_id):
         raise WrongCredentialsError(INVALID)
     entry = None
     if role.bind_secret_id:
@@ -72,10 +72,6 @@ async def _proven(
             raise InvalidRequestError("missing secret_id")
         entry = await _use(context, store, name, role, secret_id)
     return name, role, entry
-
-
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
 
 
 async def _use(

@@ -11,6 +11,7 @@ from typing import Any
 
 from zvault.base.gotime import SECOND_NS, ZERO_NS, format_time
 from zvault.base.ids import new_uuid
+from zvault.base.secret import same_text
 from zvault.engine.api import MountContext, Response
 from zvault.engine.backends.approle_cidrs import check_blocks, is_subset, token_blocks
 from zvault.engine.backends.approle_store import AppRoleStore
@@ -130,7 +131,7 @@ class SecretIds:
         if hmac is None:
             return Response(status=404, data={"error": _no_accessor(accessor)})
         entry = await self._store.secret_id(role.secret_id_folder(name) + hmac)
-        if entry is None or entry.secret_id_accessor != accessor:
+        if entry is None or not same_text(entry.secret_id_accessor, accessor):
             return None
         return Response(data=entry_data(entry))
 
@@ -153,7 +154,7 @@ class SecretIds:
     async def _remove(self, role: RoleEntry, key: str, accessor: str = "") -> bool:
         async with self._store.hold(key):
             entry = await self._store.secret_id(key)
-            if entry is None or (accessor and entry.secret_id_accessor != accessor):
+            if entry is None or (accessor and not same_text(entry.secret_id_accessor, accessor)):
                 return False
             await self._store.delete_secret_id(role.accessor_prefix, key, entry)
             return True

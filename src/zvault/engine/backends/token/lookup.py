@@ -6,6 +6,7 @@ What lives here: what is told about a token. Invariant: nobody learns a token fr
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS, ZERO_NS, format_time
+from zvault.base.secret import same_text
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
 from zvault.engine.fields import FieldKind
@@ -56,7 +57,7 @@ class TokenLookup:
     async def _answer(self, token: str, request: Request) -> Response:
         session = await self._services.sessions.find(token, self._services.clock.now_ns())
         caller = request.token
-        if session is None and caller is not None and token == request.client_token:
+        if session is None and caller is not None and same_text(token, request.client_token):
             # A token on its last use can still look at itself.
             session = await self._services.sessions.read(caller.id, used_up=True)
         if session is None:
@@ -76,7 +77,7 @@ class TokenLookup:
         session = None
         if inner is not None:
             session = await self._services.sessions.find(inner, self._services.clock.now_ns())
-        if session is None or session.token.accessor != accessor:
+        if session is None or not same_text(session.token.accessor, accessor):
             raise invalid_accessor()
         return session
 
