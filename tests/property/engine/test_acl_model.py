@@ -4,6 +4,7 @@ The model is ``docs/formats/policies.md`` word by word (``tests/support/slow_pol
 compared begins with the text of policies, so grammar, merging and decision are all in it.
 """
 
+import itertools
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ def test_the_compiled_acl_decides_as_the_text_says(
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-@settings(deadline=None, max_examples=20_000)
+@settings(deadline=None, max_examples=10_000)
 @given(policies, paths, st.sampled_from(OPERATIONS), requests, seconds)
 def test_many_policies_are_judged_as_the_text_says(
     policy_list: Policies, path: str, op: Operation, data: Any, wrap: int
@@ -114,6 +115,19 @@ def test_parameters_and_wrapping_are_judged_as_the_text_says(
     for op in OPERATIONS:
         asked = path if op is not Operation.LIST or path.endswith("/") else path + "/"
         check(subject, policy_list, op, asked, data, wrap)
+
+
+def test_every_pair_of_parameter_lists_is_merged_and_judged_as_the_text_says() -> None:
+    some: list[list[Any] | None] = [None, [], [1], ["x"], ["*"], [True]]
+    halves = [
+        {"path": "a", "policy": "write", **({"allowed": {"P": a}} if a is not None else {})}
+        | ({"denied": {"p": d}} if d is not None else {})
+        for a, d in itertools.product(some, some[:4])
+    ]
+    for pair in itertools.product(halves, halves):
+        subject = compiled([[pair[0]], [pair[1]]])
+        for value in (1, True, "x", "y", "*", [1]):
+            check(subject, [list(pair)], Operation.UPDATE, "a", {"p": value}, 0)
 
 
 @settings(deadline=None, max_examples=80)
