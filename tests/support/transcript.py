@@ -12,7 +12,7 @@ import re
 import time
 from contextlib import closing
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 SHARES, THRESHOLD = 5, 3
 BEFORE_INIT = "before-init"
@@ -65,6 +65,7 @@ VOLATILE = frozenset(
     ]
 )
 LIFETIMES = ("ttl", "lease_duration", "creation_ttl")
+SENT_AS_IT_IS = "/?=&%:+,~!*'()@$;[]<>{}|^"
 EPOCHS = range(1_600_000_001, 2_200_000_000)
 
 
@@ -160,7 +161,7 @@ class Player:
         token = step["token"]
         status, kind, found = self.ask(
             step["method"],
-            self.fill(step["path"]).replace(" ", "%20"),
+            quote(self.fill(step["path"]), safe=SENT_AS_IT_IS),
             self.fill(step["body"]),
             "" if token is None else self.known.get(token, token),
             self.fill(step.get("headers")),

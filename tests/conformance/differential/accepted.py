@@ -40,7 +40,7 @@ class Accepted:
             return False
         needed = []
         for rule in self.rules:
-            if not re.search(rule.get("requests", ""), call.name):
+            if not _is_meant(rule, call):
                 continue
             before = ours, theirs
             ours, theirs = _applied(rule, ours), _applied(rule, theirs)
@@ -55,8 +55,15 @@ class Accepted:
 
     @property
     def unused(self) -> set[str]:
-        """Rules that nothing needed."""
-        return {rule["name"] for rule in self.rules} - set(self.used)
+        """Rules, for scripted requests too, that nothing needed."""
+        names = {rule["name"] for rule in self.rules if not rule.get("generated")}
+        return names - set(self.used)
+
+
+def _is_meant(rule: dict[str, Any], call: Call) -> bool:
+    if rule.get("generated") and not (call.generated and call.body):
+        return False
+    return re.search(rule.get("requests", ""), call.name) is not None
 
 
 def _applied(rule: dict[str, Any], answer: Answer) -> Answer:

@@ -42,6 +42,7 @@ class Call:
     headers: tuple[tuple[str, str], ...] = ()
     raw: str | None = None
     capture: tuple[tuple[str, str], ...] = ()
+    generated: bool = False
 
     @property
     def name(self) -> str:

@@ -65,10 +65,13 @@ class Roles:
 
     async def write_role_id(self, name: str, data: FieldData) -> None:
         """Choose the role_id."""
-        role_id = data["role_id"]
-        if not role_id:
-            raise InvalidRequestError("missing role_id")
-        await self._change(name, lambda role: replace(role, role_id=role_id))
+
+        def chosen(role: RoleEntry) -> RoleEntry:
+            if not data["role_id"]:
+                raise InvalidRequestError("missing role_id")
+            return replace(role, role_id=data["role_id"])
+
+        await self._change(name, chosen)
 
     async def _change(self, name: str, change: Callable[[RoleEntry], RoleEntry]) -> None:
         async with self._store.hold_role(name):
