@@ -163,8 +163,12 @@ def password_of(site: Site) -> PasswordSource:
 
 def _written(site: Site) -> list[Path]:
     places = site.places
-    folders = [places.run_dir, places.config_dir, places.log_file.parent]
-    return [*folders, places.data_dir.parent, site.front_door.address_file.parent]
+    return [
+        places.run_dir,
+        places.config_dir,
+        places.log_file.parent,
+        site.front_door.address_file.parent,
+    ]
 
 
 def build_key_files(site: Site, opener: SiteOpener, clock: Clock) -> KeyFileDoor:

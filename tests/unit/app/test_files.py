@@ -1,8 +1,11 @@
 """Laws of the site's files: the state survives, damage is named, risks are told."""
 
+import os
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -175,3 +178,17 @@ async def test_a_stage_that_cannot_be_is_no_state(
     await file.write(SiteState(stage, url, "r1", (Retired(retired, "r0", 1),)))
     with pytest.raises(BrokenStateError, match=re.escape(f"stage {stage} on {url!r}")):
         await file.read()
+
+
+def test_a_folder_that_takes_nothing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, later = tmp_path / "run", tmp_path / "later/config"
+    good.mkdir()
+    machine = MachineDoor(ManualClock(), tmp_path, (good, later))
+    assert machine.trouble() == ""
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    assert machine.trouble() == f"{tmp_path} cannot be written to"
+    monkeypatch.undo()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert machine.trouble() == f"1000 bytes are free at {good}, 4194304 are needed"
