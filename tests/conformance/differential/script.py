@@ -264,7 +264,7 @@ POLICIES = [
             call("POST", "kv1/x", {"a": "b"}, "pt"),
             call("POST", "kv1/x", {"c": "b"}, "pt"),
             call("GET", "kv1/x", token="pt", wrap=True),
-            call("LIST", "kv1/x", token="pt"),
+            call("LIST", "kv1/q/x", token="pt"),
         )
     ],
     call("LIST", "sys/policies/acl"),
