@@ -23,6 +23,7 @@ from tests.faults.migration.world import (
 )
 from zvault.base.secret import Secret
 from zvault.ops.migration.errors import (
+    MarkerNotKeptError,
     MigrationInterruptedError,
     MigrationRolledBackError,
     OpenRunError,
@@ -242,3 +243,29 @@ async def test_what_is_done_to_the_destination_after_the_proof_is_seen_before_th
         await operator.migrate(proposal, proposal.id)
     assert end_state(site)["stage"] == before["stage"]
     require_nothing_lost(site)
+
+
+class Forgetful(InMemStorage):
+    """Says yes to every change of core/migration and does none."""
+
+    async def apply(self, operations: Sequence[Operation]) -> None:
+        await super().apply([one for one in operations if one.key != MIGRATION_KEY])
+
+
+async def test_a_source_that_did_not_keep_its_mark_is_not_left_behind_unmarked() -> None:
+    site = new_site(9)
+    before = end_state(site)
+    site.stores[S3_URL] = Forgetful(store_content(site.stores[S3_URL]), url=S3_URL)
+    with pytest.raises(MigrationRolledBackError, match="did not keep core/migration"):
+        await go(site, 8)
+    assert end_state(site)["stage"] == before["stage"]
+    require_nothing_lost(site)
+
+
+async def test_a_mark_that_was_not_removed_is_not_called_removed() -> None:
+    marked = {MIGRATION_KEY: b'{"run":"r1"}', "core/keyring": b"ours"}
+    site = new_site(8)
+    site.stores[S3_URL] = Forgetful(marked, url=S3_URL)
+    ports, _ = connect(site, Killer())
+    with pytest.raises(MarkerNotKeptError, match="did not remove"):
+        await ports.stores.remove_marker(S3_URL, "r1")

@@ -71,6 +71,12 @@ class MigrationInterruptedError(InterruptedRunError):
     code = "migration-interrupted"
 
 
+class MarkerNotKeptError(VerificationError):
+    """The store said yes to ``core/migration``, or to its removal, and did not do it."""
+
+    code = "marker-not-kept"
+
+
 class ForeignMarkerError(PreconditionError):
     """``core/migration`` of somebody else lies in the store."""
 

@@ -18,7 +18,12 @@ from zvault.base import gotime
 from zvault.base.clock import Clock
 from zvault.base.errors import ZvaultError
 from zvault.base.secret import Secret
-from zvault.ops.migration.errors import ForeignMarkerError, NotEmptyError, StoresDifferError
+from zvault.ops.migration.errors import (
+    ForeignMarkerError,
+    MarkerNotKeptError,
+    NotEmptyError,
+    StoresDifferError,
+)
 from zvault.ops.migration.ports import Proof, StoreFacts, are_different_vaults
 from zvault.storage.api import Delete, Put, Storage
 from zvault.storage.compare import compare_stores, describe
@@ -146,12 +151,14 @@ class OpenedStores:
             # Vault writes {"start": time}; the run's id beside it tells ours from others'.
             value = orjson.dumps({"start": start, "run": run})
             await storage.apply([Put(MIGRATION_KEY, value)])
+            await _require_marker(storage, run)
 
     async def remove_marker(self, url: str, run: str) -> None:
         """See Stores. Somebody else's stays."""
         async with self._open(url, read_only=False) as storage:
             if await _marker(storage) == run:
                 await storage.apply([Delete(MIGRATION_KEY)])
+                await _require_marker(storage, None)
 
     async def clear(self, url: str) -> None:
         """See Stores.
@@ -210,6 +217,15 @@ class OpenedStores:
 async def _fingerprint(storage: Storage) -> str:
     stored = await storage.get(_STORED_KEYS)
     return "" if stored is None else hashlib.sha256(stored).hexdigest()
+
+
+async def _require_marker(storage: Storage, wanted: str | None) -> None:
+    """Read it back: a server that starts on a source thought marked writes what is lost."""
+    if await _marker(storage) != wanted:
+        raise MarkerNotKeptError(
+            f"{storage.url} did not {'remove' if wanted is None else 'keep'} core/migration",
+            hint="does the provider keep what it acknowledges? zvault store inspect shows it",
+        )
 
 
 async def _marker(storage: Storage) -> str | None:
