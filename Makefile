@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.stamp
+WORKERS ?= 3
 BAO := .servers/openbao-2.6.2
 HVAC := .servers/hvac-suite
 
@@ -52,7 +53,7 @@ check: dev ## ruff, mypy, import rules
 	$(BIN)/lint-imports
 
 test: check ## the whole suite; sets itself up
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist loadfile
 
 conformance: dev $(HVAC)/.stamp ## hvac's own integration suite against the engine: 286 tests
 	$(BIN)/python -m tests.conformance.hvac_suite $(HVAC)
