@@ -7,12 +7,9 @@ a batch that no device took says so to everyone whose record was in it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
+from zvault.engine.audit.sink import AuditSink
 from zvault.engine.errors import InternalEngineError
-
-if TYPE_CHECKING:
-    from zvault.engine.audit.broker import AuditSink
 
 MAX_BYTES = 1 << 20
 """A batch that has grown so far is written at once."""

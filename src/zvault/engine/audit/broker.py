@@ -14,15 +14,14 @@ Source of the rule: ``docs/formats/audit.md``.
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from zvault.base.clock import Clock
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.batch import AuditFailedError, RecordBatch
-from zvault.engine.audit.device import AuditWriteError, Device
-from zvault.engine.audit.hashing import Hasher
-from zvault.engine.audit.records import Draft, RecordWriter
+from zvault.engine.audit.device import AuditWriteError
+from zvault.engine.audit.records import Draft
+from zvault.engine.audit.sink import AuditSink
 from zvault.engine.metrics import Metrics, Summary
 
 _REQUEST = ("audit", "log_request")
@@ -30,18 +29,6 @@ _RESPONSE = ("audit", "log_response")
 _REQUEST_FAILURE = ("audit", "log_request_failure")
 _RESPONSE_FAILURE = ("audit", "log_response_failure")
 _READS = (Operation.READ, Operation.LIST)
-
-
-@dataclass(frozen=True, slots=True)
-class AuditSink:
-    """One enabled device: who builds its lines and who writes them."""
-
-    path: str
-    """Mount path with trailing ``/``."""
-    writer: RecordWriter
-    file: Device
-    hasher: Hasher
-    """Hashes as the records do, also when ``log_raw`` leaves them readable."""
 
 
 class _Recorded:

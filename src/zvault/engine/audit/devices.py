@@ -17,7 +17,7 @@ from zvault.barrier.paths import OPENBAO
 from zvault.barrier.view import View
 from zvault.base.clock import Clock
 from zvault.base.ids import new_uuid
-from zvault.engine.audit.broker import AuditBroker, AuditSink
+from zvault.engine.audit.broker import AuditBroker
 from zvault.engine.audit.declared import DeclaredDevice
 from zvault.engine.audit.device import AuditWriteError, Device
 from zvault.engine.audit.file_device import FileDevice
@@ -30,6 +30,7 @@ from zvault.engine.audit.options import (
     parse_options,
 )
 from zvault.engine.audit.records import RecordWriter
+from zvault.engine.audit.sink import AuditSink
 from zvault.engine.audit.socket_device import SocketDevice
 from zvault.engine.audit.syslog_device import SyslogDevice
 from zvault.engine.errors import InternalEngineError, InvalidRequestError

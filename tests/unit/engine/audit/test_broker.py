@@ -14,12 +14,13 @@ from zvault.engine.api import Auth, Operation, Request, Response
 from zvault.engine.audit import file_device
 from zvault.engine.audit.auth_view import LOGIN, REFUSED, AuthView
 from zvault.engine.audit.batch import AuditFailedError
-from zvault.engine.audit.broker import AuditBroker, AuditSink
+from zvault.engine.audit.broker import AuditBroker
 from zvault.engine.audit.file_device import AuditWriteError, FileDevice
 from zvault.engine.audit.hashing import Hasher, RawHasher
 from zvault.engine.audit.headers import AuditedHeaders
 from zvault.engine.audit.options import FileOptions
 from zvault.engine.audit.records import RecordWriter
+from zvault.engine.audit.sink import AuditSink
 from zvault.engine.metrics import Metrics
 from zvault.engine.userdata import EncodedData, UserData
 from zvault.records import gojson
