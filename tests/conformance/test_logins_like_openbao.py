@@ -258,13 +258,40 @@ def pem(key: jwk.PrivateKey) -> str:
     return text.decode()
 
 
+NOW = int(time.time())
+
+
+class Jwt(str):
+    """A signed token whose times count from ``NOW``; ``today`` is the same, counted from now.
+
+    The list of calls is made when the tests are collected, and sent a long time after.
+    """
+
+    claims: dict[str, Any]
+    key: jwk.PrivateKey
+    algorithm: str
+
+    @classmethod
+    def signed(cls, claims: dict[str, Any], key: jwk.PrivateKey, algorithm: str) -> "Jwt":
+        made = cls(jws.sign(key, algorithm, "", json.dumps(claims).encode()))
+        made.claims, made.key, made.algorithm = claims, key, algorithm
+        return made
+
+    def today(self) -> "Jwt":
+        later = int(time.time()) - NOW
+        times = {name: self.claims[name] + later for name in TIME_CLAIMS & self.claims.keys()}
+        return Jwt.signed({**self.claims, **times}, self.key, self.algorithm)
+
+
+TIME_CLAIMS = {"iat", "exp", "nbf"}
+
+
 def token(
     claims: dict[str, Any], key: jwk.PrivateKey = RSA_KEY, algorithm: str = "RS256"
 ) -> dict[str, str]:
-    return {"jwt": jws.sign(key, algorithm, "", json.dumps(claims).encode())}
+    return {"jwt": Jwt.signed(claims, key, algorithm)}
 
 
-NOW = int(time.time())
 CONFIG, JROLE, LOGIN = "auth/m/config", "auth/m/role", "auth/m/login"
 BASE = {"sub": "ann", "aud": "aud1", "iss": "me", "iat": NOW, "exp": NOW + 3000}
 RICH = {**BASE, "dept": "x", "n": {"deep": "v"}, "num": 5, "flag": True, "groups": ["g1", "g2"]}
@@ -582,6 +609,7 @@ class Ours:
         self.server = server
 
     async def call(self, method: str, path: str, body: Any, token: str | None = None) -> Any:
+        self.server.clock.advance(time.time() - self.server.clock.now_ns() / 1e9)
         path, _, query = path.partition("?")
         asked: dict[str, Any] = {key: values[0] for key, values in parse_qs(query).items()}
         operation = {"GET": Operation.READ, "LIST": Operation.LIST, "DELETE": Operation.DELETE}.get(
@@ -624,12 +652,13 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
 @pytest.fixture
 async def ours() -> AsyncIterator[Ours]:
     async with fresh() as server:
-        server.clock.advance(NOW - server.clock.now_ns() / 1e9)
         yield Ours(server)
 
 
 def filled(value: Any, names: dict[str, str]) -> Any:
-    """``{name}`` replaced by what was captured under it."""
+    """``{name}`` replaced by what was captured under it; tokens signed as of now."""
+    if isinstance(value, Jwt):
+        return value.today()
     if isinstance(value, str):
         return re.sub(r"\{(\w+)\}", lambda match: names.get(match[1], match[0]), value)
     if isinstance(value, dict):
