@@ -90,7 +90,10 @@ async def test_every_recorded_answer_is_ours_too() -> None:
 
 
 @pytest.mark.parametrize("store", STORES)
-async def test_the_ciphertext_of_a_golden_store_opens(store: str, tmp_path: Path) -> None:
+async def test_the_ciphertext_of_a_golden_store_opens(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the audited store's device names a relative file
     async with golden(store, tmp_path) as (server, found):
         wanted = found.expected["transit"]
         key, ciphertext = wanted["key"], wanted["ciphertext"]

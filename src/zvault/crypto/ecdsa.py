@@ -9,7 +9,7 @@ FIPS 186-4 (6.4) and Go do, because a signer chooses the hash freely.
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import (
     Prehashed,
@@ -83,15 +83,6 @@ def point(key: PublicKey) -> tuple[int, int]:
     """x and y."""
     numbers = key.public_numbers()
     return numbers.x, numbers.y
-
-
-def private_pem(key: PrivateKey) -> str:
-    """``EC PRIVATE KEY`` in PEM."""
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    ).decode()
 
 
 def _carried(curve: Curve, digest: bytes) -> tuple[bytes, ec.ECDSA]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo, Prehashed
 
@@ -80,15 +80,6 @@ def numbers_of(key: PrivateKey) -> Numbers:
 def public_key(n: int, e: int) -> PublicKey:
     """The key of modulus and exponent. Raises ValueError."""
     return rsa.RSAPublicNumbers(e, n).public_key()
-
-
-def private_pem(key: PrivateKey) -> str:
-    """``RSA PRIVATE KEY`` in PEM."""
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    ).decode()
 
 
 def _oaep(digest: hashes.HashAlgorithm) -> padding.OAEP:

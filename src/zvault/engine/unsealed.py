@@ -109,7 +109,6 @@ class Unsealed:
         self._left: asyncio.Event | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._loading: asyncio.Task[None] | None = None
-        self._undo: list[Callable[[], object]] = []
         self.locks = KeyLocks()
         self.cors = Cors(barrier)
         self.rekey = Rekey(barrier, config, random_bytes)
@@ -127,7 +126,6 @@ class Unsealed:
             ("the policies", self.policies.start),
             ("the identity store", self._load_identity),
             ("the token store", self._load_tokens),
-            ("the root generation", self._load_root_generation),
             ("the audit devices", self._load_audit),
             ("the settings of the server", self._load_settings),
             ("the mounts", self.mounts.start_all),
@@ -202,6 +200,9 @@ class Unsealed:
             renew_hook=self._renew,
             on_issued=partial(token_issued, self.metrics),
         )
+        self.root_generation = RootGeneration(
+            self.barrier, self.rekey, self.tokens, self.clock, self.random_bytes
+        )
         self._load_endings(store, doomed)
         self.wrapping = Wrapping(
             self.tokens, self.sessions, self.revocation, self._drawers(), self.clock
@@ -252,11 +253,6 @@ class Unsealed:
         """All cubbyholes."""
         entry = next(e for e in self.mounts.entries(MOUNTS) if e.type == "cubbyhole")
         return View(self.barrier, entry.view_prefix)
-
-    async def _load_root_generation(self) -> None:
-        self.root_generation = RootGeneration(
-            self.barrier, self.rekey, self.tokens, self.clock, self.random_bytes
-        )
 
     async def _header_key(self) -> bytes:
         key = await self.barrier.get(HEADER_KEY_PATH)

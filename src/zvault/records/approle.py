@@ -11,7 +11,7 @@ from typing import Any
 
 from zvault.base.gotime import ZERO_NS
 from zvault.records.codec import Codec, Kind, Member
-from zvault.records.tokenparams import TOKEN_MEMBERS
+from zvault.records.tokenparams import TOKEN_MEMBERS, TokenParams
 
 SALT_KEY = "salt"
 ROLE_PREFIX = "role/"
@@ -34,20 +34,11 @@ def keyed(hmac_key: str, value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class RoleEntry:
+class RoleEntry(TokenParams):
     """One role."""
 
     role_id: str = ""
     hmac_key: str = field(default="", repr=False)
-    token_bound_cidrs: tuple[str, ...] = ()
-    token_explicit_max_ttl_ns: int = 0
-    token_max_ttl_ns: int = 0
-    token_no_default_policy: bool = False
-    token_num_uses: int = 0
-    token_period_ns: int = 0
-    token_policies: tuple[str, ...] = ()
-    token_type: int = 0
-    token_ttl_ns: int = 0
     policies: tuple[str, ...] = ()
     """Deprecated twin of ``token_policies``."""
     secret_id_num_uses: int = 0
@@ -60,7 +51,6 @@ class RoleEntry:
     """Deprecated twin of ``token_period_ns``."""
     lower_case_role_name: bool = True
     secret_id_prefix: str = SECRET_ID_PREFIX
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_local(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zvault.records.codec import Codec, Kind, Member
-from zvault.records.tokenparams import TOKEN_MEMBERS
+from zvault.records.tokenparams import TOKEN_MEMBERS, TokenParams
 
 CONFIG_KEY = "config"
 ROLE_PREFIX = "role/"
@@ -72,18 +72,9 @@ def encode_config(config: JwtConfig) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class JwtRole:
+class JwtRole(TokenParams):
     """Who may log in, and what they get."""
 
-    token_bound_cidrs: tuple[str, ...] = ()
-    token_explicit_max_ttl_ns: int = 0
-    token_max_ttl_ns: int = 0
-    token_no_default_policy: bool = False
-    token_num_uses: int = 0
-    token_period_ns: int = 0
-    token_policies: tuple[str, ...] = ()
-    token_type: int = 0
-    token_ttl_ns: int = 0
     role_type: str = "oidc"
     expiration_leeway_ns: int = 0
     """0 the default, negative none; so are the next two."""
@@ -108,7 +99,6 @@ class JwtRole:
     max_ttl_ns: int = 0
     period_ns: int = 0
     bound_cidrs: tuple[str, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 _ROLE = Codec(

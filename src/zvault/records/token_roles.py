@@ -1,26 +1,16 @@
 """Token roles below ``sys/token/roles/``. Pure. Durations: int nanoseconds."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from zvault.records.codec import Codec, Kind, Member
-from zvault.records.tokenparams import TOKEN_MEMBERS
+from zvault.records.tokenparams import TOKEN_MEMBERS, TokenParams
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRole:
+class TokenRole(TokenParams):
     """What ``auth/token/create/<role>`` may make."""
 
     name: str = ""
-    token_bound_cidrs: tuple[str, ...] = ()
-    token_explicit_max_ttl_ns: int = 0
-    token_max_ttl_ns: int = 0
-    token_no_default_policy: bool = False
-    token_num_uses: int = 0
-    token_period_ns: int = 0
-    token_policies: tuple[str, ...] = ()
-    token_type: int = 0
-    token_ttl_ns: int = 0
     allowed_policies: tuple[str, ...] = ()
     disallowed_policies: tuple[str, ...] = ()
     allowed_policies_glob: tuple[str, ...] = ()
@@ -32,7 +22,6 @@ class TokenRole:
     explicit_max_ttl_ns: int = 0
     bound_cidrs: tuple[str, ...] = ()
     allowed_entity_aliases: tuple[str, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 _CODEC = Codec(

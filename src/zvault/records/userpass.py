@@ -6,27 +6,17 @@ is read and never written anew.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from zvault.records.codec import Codec, Kind, Member
-from zvault.records.tokenparams import TOKEN_MEMBERS
+from zvault.records.tokenparams import TOKEN_MEMBERS, TokenParams
 
 USER_PREFIX = "user/"
 
 
 @dataclass(frozen=True, slots=True)
-class UserEntry:
+class UserEntry(TokenParams):
     """One user."""
 
-    token_bound_cidrs: tuple[str, ...] = ()
-    token_explicit_max_ttl_ns: int = 0
-    token_max_ttl_ns: int = 0
-    token_no_default_policy: bool = False
-    token_num_uses: int = 0
-    token_period_ns: int = 0
-    token_policies: tuple[str, ...] = ()
-    token_type: int = 0
-    token_ttl_ns: int = 0
     password: str = field(default="", repr=False)
     """Clear text, in stores from before 2016 only."""
     password_hash: str = field(default="", repr=False)
@@ -36,7 +26,6 @@ class UserEntry:
     ttl_ns: int = 0
     max_ttl_ns: int = 0
     bound_cidrs: tuple[str, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 _USER = Codec(

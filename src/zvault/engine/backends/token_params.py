@@ -8,13 +8,14 @@ Source: ``docs/api/userpass.md``.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.backends.approle_cidrs import token_blocks
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.fields import FieldKind
 from zvault.engine.framework import Field, FieldData
+from zvault.records.tokenparams import TokenParams
 
 TOKEN_TYPES = {"default": 0, "service": 1, "batch": 2, "default-service": 3, "default-batch": 4}
 TOKEN_TYPE_NAMES = {number: name for name, number in TOKEN_TYPES.items()}
@@ -33,31 +34,6 @@ TOKEN_FIELDS = {
     "token_ttl": Field(FieldKind.DURATION, 0),
     "token_type": Field(FieldKind.STRING, "default"),
 }
-
-
-class TokenParams(Protocol):
-    """A record that has them."""
-
-    @property
-    def token_bound_cidrs(self) -> tuple[str, ...]: ...
-    @property
-    def token_explicit_max_ttl_ns(self) -> int: ...
-    @property
-    def token_max_ttl_ns(self) -> int: ...
-    @property
-    def token_no_default_policy(self) -> bool: ...
-    @property
-    def token_num_uses(self) -> int: ...
-    @property
-    def token_period_ns(self) -> int: ...
-    @property
-    def token_policies(self) -> tuple[str, ...]: ...
-    @property
-    def token_type(self) -> int: ...
-    @property
-    def token_ttl_ns(self) -> int: ...
-    @property
-    def extra(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

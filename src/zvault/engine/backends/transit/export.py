@@ -14,7 +14,7 @@ from typing import Any
 
 from zvault.base.gobase64 import GoBase64Error, decode
 from zvault.base.gotime import format_time
-from zvault.crypto import ecdsa, rsa
+from zvault.crypto import ecdsa, pem, rsa
 from zvault.engine.api import MountContext, Request, Response
 from zvault.engine.backends.transit.answers import public_text
 from zvault.engine.backends.transit.keys import HOUR_NS
@@ -210,7 +210,7 @@ def exported(version: Version, wanted: str) -> str:
             "unable to export private key, key version does not contain a private part"
         )
     if kind.family is Family.RSA:
-        return rsa.private_pem(version.rsa_private())
+        return pem.private_pem(version.rsa_private())
     if kind.family is Family.ECDSA:
-        return ecdsa.private_pem(version.ec_private()).strip()
+        return pem.private_pem(version.ec_private()).strip()
     return base64.b64encode(version.secret().reveal()).decode()
