@@ -10,10 +10,11 @@ import inspect
 from pathlib import Path
 
 from zvault.base import secret
-from zvault.engine.backends import approle_login, approle_store
-from zvault.engine.quorum import Quorum
-from zvault.engine.shares import ShareCollection
-from zvault.engine.token_store import TokenStore
+from zvault.engine.backends.approle import login as approle_login
+from zvault.engine.backends.approle import store as approle_store
+from zvault.engine.seal.quorum import Quorum
+from zvault.engine.seal.shares import ShareCollection
+from zvault.engine.tokens.store import TokenStore
 from zvault.records.approle import RoleEntry
 
 SOURCE = Path(__file__).parent.parent.parent / "src" / "zvault"
@@ -37,14 +38,14 @@ REASONS = {
     ("engine/backends/identity/aliases.py", "alias.mount_accessor == accessor"): PUBLIC,
     ("engine/backends/identity/merging.py", "own.mount_accessor == other.mount_accessor"): PUBLIC,
     ("engine/backends/identity/mounts.py", "entry.accessor == accessor"): PUBLIC,
-    ("engine/external_groups.py", "group.alias.mount_accessor == accessor"): PUBLIC,
-    ("engine/identity.py", "alias.mount_accessor == accessor"): PUBLIC,
-    ("engine/identity.py", "alias.mount_accessor != accessor"): PUBLIC,
-    ("engine/identity.py", "mount == accessor"): PUBLIC,
+    ("engine/identity/external_groups.py", "group.alias.mount_accessor == accessor"): PUBLIC,
+    ("engine/identity/store.py", "alias.mount_accessor == accessor"): PUBLIC,
+    ("engine/identity/store.py", "alias.mount_accessor != accessor"): PUBLIC,
+    ("engine/identity/store.py", "mount == accessor"): PUBLIC,
     ("engine/backends/token/roles.py", "role.token_type != _TYPES['batch']"): CONSTANT,
     ("engine/backends/token_params.py", "params.token_type == BATCH"): CONSTANT,
-    ("engine/login.py", "token_type == BATCH"): CONSTANT,
-    ("engine/secret_leases.py", "lease.token_type != BATCH"): CONSTANT,
+    ("engine/identity/login.py", "token_type == BATCH"): CONSTANT,
+    ("engine/leases/secret_leases.py", "lease.token_type != BATCH"): CONSTANT,
     ("records/approle.py", "self.secret_id_prefix == SECRET_ID_LOCAL_PREFIX"): CONSTANT,
     ("offline/open.py", "other != share"): "two Secrets",
     ("ops/backup/manifest.py", "digest_of(manifest.entries) == manifest.digest"): CHECKSUM,

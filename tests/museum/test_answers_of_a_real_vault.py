@@ -12,7 +12,10 @@ from typing import Any
 from tests.support.backend_stage import Stage, is_same, normal, without_token
 from tests.support.opened import fresh_barrier
 from zvault.base.gotime import SECOND_NS
-from zvault.engine.backends import approle, cubbyhole, kv1, kv2
+from zvault.engine.backends import cubbyhole
+from zvault.engine.backends.approle import backend as approle
+from zvault.engine.backends.kv import v1 as kv1
+from zvault.engine.backends.kv import v2 as kv2
 
 TRANSCRIPT = Path(__file__).parent / "transcripts" / "kv-approle-cubbyhole.json"
 LIMITS_NS = {"kv1/": 600 * SECOND_NS, "auth/approle/": 360_000 * SECOND_NS}

@@ -12,7 +12,7 @@ from tests.support.opened import (
     request,
 )
 from zvault.base.clock import ManualClock
-from zvault.engine.backends import approle
+from zvault.engine.backends.approle import backend as approle
 from zvault.engine.errors import InvalidRequestError
 
 STORES = ["vault-file", "vault-audited", "vault-rotated-rekeyed", "openbao-file"]

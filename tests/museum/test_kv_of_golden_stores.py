@@ -15,7 +15,8 @@ from tests.support.opened import (
 )
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Response
-from zvault.engine.backends import kv1, kv2
+from zvault.engine.backends.kv import v1 as kv1
+from zvault.engine.backends.kv import v2 as kv2
 from zvault.engine.userdata import EncodedData
 
 STORES = ["vault-file", "vault-audited", "vault-rotated-rekeyed", "openbao-file"]

@@ -19,7 +19,7 @@ from zvault.base.clock import Clock, ManualClock
 from zvault.base.gotime import SECOND_NS
 from zvault.base.secret import Secret
 from zvault.engine.api import MountContext, Operation, Request
-from zvault.engine.lockout import Lockout
+from zvault.engine.identity.lockout import Lockout
 from zvault.records.mounts import AUTH, MOUNTS, TABLE_KEYS, MountEntry, decode_table
 from zvault.records.tokens import TokenEntry
 from zvault.storage.api import Storage

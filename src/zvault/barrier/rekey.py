@@ -2,7 +2,7 @@
 
 What lives here: the undo record that makes several writes one, and what is done about one that a
 killed server has left. What never does: what the entries hold (``seal.py``, ``keyring.py``), who
-may ask for a rekey (``engine/rekey.py``).
+may ask for a rekey (``engine/seal/rekey.py``).
 Vault writes the stored root key and the keyring one after the other; killed between the two, its
 store opens with no key at all. So the old entries are first put aside, as they lie in storage:
 ciphertext and the plain seal configuration, nothing that needs a key to put back.

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from zvault.barrier.view import View
 from zvault.base.clock import Clock
-from zvault.engine.lockout import Lockout
+from zvault.engine.identity.lockout import Lockout
 from zvault.records.mounts import MountEntry
 from zvault.records.tokens import TokenEntry
 

@@ -38,14 +38,14 @@ from zvault.engine.api import Operation, Request, Response
 from zvault.engine.cors import Cors
 from zvault.engine.errors import EngineSealedError, InternalEngineError, InvalidRequestError
 from zvault.engine.initialize import initial_entries
-from zvault.engine.instruments import set_runtime_gauges
-from zvault.engine.metrics import Metrics
-from zvault.engine.quorum import WRONG_KEY
+from zvault.engine.seal.quorum import WRONG_KEY
+from zvault.engine.seal.shares import ShareCollection, share_problem
 from zvault.engine.settings import CoreSettings
-from zvault.engine.shares import ShareCollection, share_problem
 from zvault.engine.status import HealthStatus, InitOutcome, SealStatus
-from zvault.engine.telemetry import set_mount_gauges, set_process_gauges
-from zvault.engine.timed_storage import TimedStorage
+from zvault.engine.telemetry.counters import set_mount_gauges, set_process_gauges
+from zvault.engine.telemetry.instruments import set_runtime_gauges
+from zvault.engine.telemetry.metrics import Metrics
+from zvault.engine.telemetry.timed_storage import TimedStorage
 from zvault.engine.unsealed import Unsealed, open_unsealed
 from zvault.records.mounts import AUTH, MOUNTS
 from zvault.storage.api import Storage

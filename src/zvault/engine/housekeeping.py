@@ -1,7 +1,7 @@
 """What an unsealed store does by itself.
 
 What lives here: the load of the leases after unseal, the tick that ends them, the look after the
-data key. What never does: what ending a lease means (``expiration.py``).
+data key. What never does: what ending a lease means (``leases/expiration.py``).
 Invariant: nothing that fails once stops it; it says so in the log and goes on.
 """
 
@@ -11,8 +11,8 @@ import logging
 from zvault.barrier.barrier import Barrier
 from zvault.base.clock import Clock
 from zvault.base.errors import ZvaultError
-from zvault.engine.expiration import Expiration
-from zvault.engine.leases import LeaseBook
+from zvault.engine.leases.book import LeaseBook
+from zvault.engine.leases.expiration import Expiration
 
 TICK_SECONDS = 1.0
 KEY_SECONDS = 300.0

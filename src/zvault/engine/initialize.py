@@ -8,9 +8,9 @@ Pure: time and randomness are parameters. Source: ``docs/formats/records.md``.
 from zvault.base.gotime import SECOND_NS
 from zvault.base.ids import RandomBytes, base62, new_uuid
 from zvault.base.secret import Secret
-from zvault.engine.default_mounts import required_entries, with_ids
+from zvault.engine.mounts.defaults import required_entries, with_ids
 from zvault.engine.policy import builtin
-from zvault.engine.token_store import ID_LENGTH, inner_prefix
+from zvault.engine.tokens.store import ID_LENGTH, inner_prefix
 from zvault.records import gojson
 from zvault.records.mounts import AUDIT, AUTH, MOUNTS, TABLE_KEYS, MountTable
 from zvault.records.policies import PREFIX, PolicyEntry, encode_policy

@@ -24,15 +24,15 @@ from zvault.engine.errors import (
     PermissionDeniedError,
     permission_denied,
 )
-from zvault.engine.login import LoginService
-from zvault.engine.metrics import Metrics
-from zvault.engine.mounted import Mounted, prefix_of
-from zvault.engine.router import Router
-from zvault.engine.secret_leases import SecretLeases
-from zvault.engine.sessions import Session, Sessions
-from zvault.engine.token_revocation import TokenRevocation
-from zvault.engine.token_service import USED_UP, TokenService
-from zvault.engine.wrapping import CHECKED_PATHS, Wrapping, refuse_format
+from zvault.engine.identity.login import LoginService
+from zvault.engine.leases.secret_leases import SecretLeases
+from zvault.engine.mounts.mounted import Mounted, prefix_of
+from zvault.engine.mounts.router import Router
+from zvault.engine.telemetry.metrics import Metrics
+from zvault.engine.tokens.revocation import TokenRevocation
+from zvault.engine.tokens.service import USED_UP, TokenService
+from zvault.engine.tokens.sessions import Session, Sessions
+from zvault.engine.tokens.wrapping import CHECKED_PATHS, Wrapping, refuse_format
 from zvault.storage.errors import InvalidKeyError
 
 _REQUEST = ("core", "handle_request")

@@ -18,8 +18,8 @@ from zvault.base.clock import Clock
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Request
 from zvault.engine.errors import CodedError
-from zvault.engine.metrics import Metrics
-from zvault.engine.router import PathSet
+from zvault.engine.mounts.router import PathSet
+from zvault.engine.telemetry.metrics import Metrics
 from zvault.records.errors import RecordError
 from zvault.records.quotas import (
     CONFIG,

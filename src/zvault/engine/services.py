@@ -12,22 +12,22 @@ from zvault.base.clock import Clock
 from zvault.base.ids import RandomBytes
 from zvault.engine.audit.devices import AuditDevices
 from zvault.engine.cors import Cors
-from zvault.engine.expiration import Expiration
-from zvault.engine.identity import IdentityStore
-from zvault.engine.leases import LeaseBook
-from zvault.engine.metrics import Metrics
-from zvault.engine.mount_service import MountService
-from zvault.engine.policies import PolicyStore
+from zvault.engine.identity.store import IdentityStore
+from zvault.engine.leases.book import LeaseBook
+from zvault.engine.leases.expiration import Expiration
+from zvault.engine.leases.secret_leases import SecretLeases
+from zvault.engine.mounts.service import MountService
+from zvault.engine.policy.store import PolicyStore
 from zvault.engine.quotas import Quotas
-from zvault.engine.rekey import Rekey
-from zvault.engine.root_generation import RootGeneration
-from zvault.engine.secret_leases import SecretLeases
-from zvault.engine.sessions import Sessions
+from zvault.engine.seal.rekey import Rekey
+from zvault.engine.seal.root_generation import RootGeneration
 from zvault.engine.settings import CoreSettings
-from zvault.engine.token_revocation import TokenRevocation
-from zvault.engine.token_service import TokenService
+from zvault.engine.telemetry.metrics import Metrics
+from zvault.engine.tokens.revocation import TokenRevocation
+from zvault.engine.tokens.service import TokenService
+from zvault.engine.tokens.sessions import Sessions
+from zvault.engine.tokens.wrapping import Wrapping
 from zvault.engine.versions import ServedVersion
-from zvault.engine.wrapping import Wrapping
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,35 +28,35 @@ from zvault.engine.backends.identity.backend import IdentityBackend
 from zvault.engine.backends.system.backend import SystemBackend
 from zvault.engine.backends.token.backend import TokenBackend
 from zvault.engine.cors import Cors
-from zvault.engine.doomed import Doomed
 from zvault.engine.errors import InternalEngineError
-from zvault.engine.expiration import Expiration
 from zvault.engine.housekeeping import Housekeeping
-from zvault.engine.identity import IdentityStore
+from zvault.engine.identity.login import LoginService
+from zvault.engine.identity.store import IdentityStore
 from zvault.engine.initialize import CLUSTER_KEY, cluster_info
-from zvault.engine.instruments import EncryptionCount, instrument, set_store_gauges
-from zvault.engine.leases import LeaseBook
+from zvault.engine.leases.book import LeaseBook
+from zvault.engine.leases.expiration import Expiration
+from zvault.engine.leases.secret_leases import SecretLeases
 from zvault.engine.locks import KeyLocks
-from zvault.engine.login import LoginService
-from zvault.engine.metrics import Metrics
-from zvault.engine.mount_service import Maker, MountService
-from zvault.engine.mounted import Mounted, prefix_of
+from zvault.engine.mounts.mounted import Mounted, prefix_of
+from zvault.engine.mounts.plugins import builtin_version
+from zvault.engine.mounts.service import Maker, MountService
 from zvault.engine.pipeline import Pipeline
-from zvault.engine.plugins import builtin_version
-from zvault.engine.policies import PolicyStore
+from zvault.engine.policy.store import PolicyStore
 from zvault.engine.quotas import Quotas, RateLimitedError
-from zvault.engine.rekey import Rekey
-from zvault.engine.root_generation import RootGeneration
-from zvault.engine.secret_leases import SecretLeases
+from zvault.engine.seal.rekey import Rekey
+from zvault.engine.seal.root_generation import RootGeneration
 from zvault.engine.services import Services
-from zvault.engine.sessions import Sessions
 from zvault.engine.settings import CoreSettings
-from zvault.engine.telemetry import token_issued
-from zvault.engine.token_revocation import TokenRevocation
-from zvault.engine.token_service import TokenService
-from zvault.engine.token_store import TokenStore, load_salt
+from zvault.engine.telemetry.counters import token_issued
+from zvault.engine.telemetry.instruments import EncryptionCount, instrument, set_store_gauges
+from zvault.engine.telemetry.metrics import Metrics
+from zvault.engine.tokens.doomed import Doomed
+from zvault.engine.tokens.revocation import TokenRevocation
+from zvault.engine.tokens.service import TokenService
+from zvault.engine.tokens.sessions import Sessions
+from zvault.engine.tokens.store import TokenStore, load_salt
+from zvault.engine.tokens.wrapping import Wrapping
 from zvault.engine.versions import load_versions
-from zvault.engine.wrapping import Wrapping
 from zvault.records import gojson
 from zvault.records.mounts import AUTH, MOUNTS, MountEntry
 from zvault.records.policies import PREFIX as POLICY_PREFIX

@@ -1,7 +1,7 @@
 """KV version 2: parse and write its messages; times and durations as int nanoseconds.
 
 What lives here: the few helpers around the messages, and the keys below a mount's prefix. Pure.
-What never does: which version may be read (``offline/``, ``engine/backends/kv2.py``).
+What never does: which version may be read (``offline/``, ``engine/backends/kv/v2.py``).
 """
 
 from enum import Enum

@@ -12,7 +12,7 @@ import orjson
 
 from zvault.base.gotime import ZERO_TIME
 from zvault.engine.errors import CodedError, InvalidRequestError
-from zvault.engine.shares import read_share
+from zvault.engine.seal.shares import read_share
 from zvault.engine.status import SealStatus
 from zvault.server.answers import JSON, Answer
 from zvault.server.engine_port import EnginePort

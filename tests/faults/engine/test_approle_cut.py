@@ -10,7 +10,7 @@ from tests.support.faulty_storage import Killed
 from tests.support.opened import context_for, fresh_barrier, request
 from zvault.base.clock import ManualClock
 from zvault.engine.api import MountContext
-from zvault.engine.backends import approle
+from zvault.engine.backends.approle import backend as approle
 from zvault.engine.errors import InvalidRequestError
 from zvault.records.mounts import AUTH, MountEntry
 from zvault.storage.inmem import InMemStorage

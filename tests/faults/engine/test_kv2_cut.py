@@ -11,7 +11,7 @@ from tests.support.faulty_storage import Killed
 from tests.support.opened import context_for, fresh_barrier, request
 from zvault.barrier.barrier import Barrier
 from zvault.base.clock import ManualClock
-from zvault.engine.backends import kv2
+from zvault.engine.backends.kv import v2 as kv2
 from zvault.records.mounts import MountEntry
 from zvault.storage.inmem import InMemStorage
 

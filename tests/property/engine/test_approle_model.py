@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.opened import context_for, fresh_barrier, request
 from zvault.base.clock import ManualClock
-from zvault.engine.backends import approle
+from zvault.engine.backends.approle import backend as approle
 from zvault.engine.errors import InvalidRequestError
 from zvault.records.mounts import AUTH, MountEntry
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.opened import context_for, fresh_barrier, request
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Response
-from zvault.engine.backends import kv2
+from zvault.engine.backends.kv import v2 as kv2
 from zvault.engine.errors import EngineError, InvalidRequestError
 from zvault.records.mounts import MountEntry
 

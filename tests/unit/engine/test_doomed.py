@@ -1,6 +1,6 @@
 """Marks of tokens that are being revoked."""
 
-from zvault.engine.doomed import Doomed
+from zvault.engine.tokens.doomed import Doomed
 
 
 def test_a_mark_stays_until_the_last_revocation_is_through() -> None:

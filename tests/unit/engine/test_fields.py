@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zvault.engine.backends.fields import FieldKind, coerce
+from zvault.engine.backends.framework import Field, FieldData
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind, coerce
-from zvault.engine.framework import Field, FieldData
 from zvault.records import gojson
 
 SECOND = 10**9

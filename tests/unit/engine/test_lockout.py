@@ -3,9 +3,9 @@
 import pytest
 
 from zvault.base.clock import ManualClock
-from zvault.engine import lockout as module
 from zvault.engine.errors import PermissionDeniedError
-from zvault.engine.lockout import Lockout, LockoutConfig, config_of
+from zvault.engine.identity import lockout as module
+from zvault.engine.identity.lockout import Lockout, LockoutConfig, config_of
 from zvault.records.mounts import MountConfig, MountEntry
 
 MINUTE = 60

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from zvault.base.clock import ManualClock
-from zvault.engine.metrics import WINDOW_SAMPLES, Metrics
-from zvault.engine.metrics_text import family_name, quantile
+from zvault.engine.telemetry.metrics import WINDOW_SAMPLES, Metrics
+from zvault.engine.telemetry.text import family_name, quantile
 
 GOLDEN = Path(__file__).parent.parent.parent / "museum" / "metrics"
 

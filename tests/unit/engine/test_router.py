@@ -1,6 +1,6 @@
 """Routing: a path reaches the mount it lies below."""
 
-from zvault.engine.router import PathSet, Router
+from zvault.engine.mounts.router import PathSet, Router
 
 
 def router_of(*prefixes: str) -> Router[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.shares import ShareCollection
+from zvault.engine.seal.shares import ShareCollection
 
 A, B, C = (bytes([n]) * 33 for n in (1, 2, 3))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from zvault.base.gotime import SECOND_NS
-from zvault.engine.ttl import PastMaxTtlError, TtlRequest, decide_ttl, short_duration
+from zvault.engine.leases.ttl import PastMaxTtlError, TtlRequest, decide_ttl, short_duration
 
 HOUR = 3600 * SECOND_NS
 NOW = 1_800_000_000 * SECOND_NS

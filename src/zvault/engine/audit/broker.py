@@ -22,7 +22,7 @@ from zvault.engine.audit.batch import AuditFailedError, RecordBatch
 from zvault.engine.audit.device import AuditWriteError
 from zvault.engine.audit.records import Draft
 from zvault.engine.audit.sink import AuditSink
-from zvault.engine.metrics import Metrics, Summary
+from zvault.engine.telemetry.metrics import Metrics, Summary
 
 _REQUEST = ("audit", "log_request")
 _RESPONSE = ("audit", "log_response")

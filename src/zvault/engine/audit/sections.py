@@ -16,7 +16,7 @@ from zvault.engine.api import Auth, Request, WrapInfo
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.hashing import Hasher
 from zvault.engine.audit.options import RecordOptions
-from zvault.engine.plugins import running_version
+from zvault.engine.mounts.plugins import running_version
 from zvault.engine.userdata import UserData
 from zvault.records.mounts import AUTH, MountEntry
 from zvault.records.tokens import BATCH, TokenEntry

@@ -6,8 +6,8 @@ What lives here: the base of the three backends that work on the engine's own pa
 from collections.abc import Sequence
 
 from zvault.engine.api import Auth, Request, Response
+from zvault.engine.backends.framework import Route, Router
 from zvault.engine.errors import UnsupportedOperationError
-from zvault.engine.framework import Route, Router
 
 
 class BuiltinBackend:

@@ -4,11 +4,15 @@ What lives here: the table of types. What never does: a backend. Types of engine
 have and this one does not are known too: their mounts open and answer "unsupported path".
 """
 
-from zvault.engine.backends import approle, cubbyhole, kv1, kv2, unsupported, userpass
+from zvault.engine.backends import cubbyhole, unsupported
+from zvault.engine.backends.approle import backend as approle
 from zvault.engine.backends.jwt import backend as jwt
+from zvault.engine.backends.kv import v1 as kv1
+from zvault.engine.backends.kv import v2 as kv2
 from zvault.engine.backends.pki import backend as pki
 from zvault.engine.backends.transit import backend as transit
-from zvault.engine.mount_service import Maker
+from zvault.engine.backends.userpass import backend as userpass
+from zvault.engine.mounts.service import Maker
 from zvault.records.mounts import MountEntry
 
 _MAKERS: dict[str, Maker] = {

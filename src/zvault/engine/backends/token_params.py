@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS
-from zvault.engine.backends.approle_cidrs import token_blocks
+from zvault.engine.backends.cidrs import token_blocks
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData
 from zvault.records.tokenparams import TokenParams
 
 TOKEN_TYPES = {"default": 0, "service": 1, "batch": 2, "default-service": 3, "default-batch": 4}

@@ -21,7 +21,7 @@ from zvault.engine.audit.headers import AuditedHeaders
 from zvault.engine.audit.options import FileOptions
 from zvault.engine.audit.records import RecordWriter
 from zvault.engine.audit.sink import AuditSink
-from zvault.engine.metrics import Metrics
+from zvault.engine.telemetry.metrics import Metrics
 from zvault.records.mounts import MountEntry
 
 VIEW = AuthView(allowed=True, granting_policies=("app",))

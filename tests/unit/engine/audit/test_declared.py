@@ -12,7 +12,7 @@ from zvault.engine.audit.broker import AuditBroker
 from zvault.engine.audit.declared import DeclaredDevice
 from zvault.engine.audit.devices import AuditDevices
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.metrics import Metrics
+from zvault.engine.telemetry.metrics import Metrics
 
 
 def made(barrier: Barrier, *declared: DeclaredDevice) -> AuditDevices:

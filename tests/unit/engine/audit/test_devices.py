@@ -16,7 +16,7 @@ from zvault.engine.audit.broker import AuditBroker
 from zvault.engine.audit.devices import AuditDevices, NoAuditDeviceError
 from zvault.engine.audit.hashing import Hasher
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.metrics import Metrics
+from zvault.engine.telemetry.metrics import Metrics
 from zvault.records.mounts import AUDIT, TABLE_KEYS, MountEntry, MountTable, decode_table
 from zvault.storage.api import Put
 from zvault.storage.inmem import InMemStorage

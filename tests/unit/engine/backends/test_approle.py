@@ -10,7 +10,7 @@ from tests.support.straight import straight
 from zvault.barrier.barrier import Barrier
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Auth, Response
-from zvault.engine.backends import approle
+from zvault.engine.backends.approle import backend as approle
 from zvault.engine.errors import (
     EngineError,
     InternalEngineError,

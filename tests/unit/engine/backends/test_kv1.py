@@ -8,7 +8,7 @@ import pytest
 from tests.support.opened import context_for, fresh_barrier, request
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Response
-from zvault.engine.backends import kv1
+from zvault.engine.backends.kv import v1 as kv1
 from zvault.engine.errors import InvalidRequestError, UnsupportedOperationError
 from zvault.engine.userdata import EncodedData
 from zvault.records import gojson

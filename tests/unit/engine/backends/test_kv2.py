@@ -12,8 +12,8 @@ from tests.support.straight import straight
 from zvault.barrier.barrier import Barrier
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Response
-from zvault.engine.backends import kv2
-from zvault.engine.backends.kv2_cache import Kv2Cache
+from zvault.engine.backends.kv import v2 as kv2
+from zvault.engine.backends.kv.cache import Kv2Cache
 from zvault.engine.errors import (
     InternalEngineError,
     InvalidRequestError,

@@ -11,7 +11,8 @@ from tests.support.opened import context_for, fresh_barrier, request
 from zvault.barrier.barrier import Barrier
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Auth, Response
-from zvault.engine.backends import userpass, userpass_passwords
+from zvault.engine.backends.userpass import backend as userpass
+from zvault.engine.backends.userpass import passwords as userpass_passwords
 from zvault.engine.errors import (
     InternalEngineError,
     InvalidRequestError,

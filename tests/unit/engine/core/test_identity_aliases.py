@@ -9,7 +9,7 @@ import pytest
 from tests.support.running import Running, fresh, restarted
 from zvault.engine.api import Auth
 from zvault.engine.errors import InternalEngineError, InvalidRequestError, PermissionDeniedError
-from zvault.engine.external_groups import follow_groups
+from zvault.engine.identity.external_groups import follow_groups
 from zvault.storage.api import Operation
 from zvault.storage.errors import StorageError
 from zvault.storage.inmem import InMemStorage

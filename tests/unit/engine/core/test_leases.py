@@ -7,7 +7,7 @@ import pytest
 from tests.support.running import fresh
 from zvault.engine.api import Operation
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
-from zvault.engine.leases import LeaseBook
+from zvault.engine.leases.book import LeaseBook
 from zvault.records.leases import LeaseEntry, encode_lease
 from zvault.storage.api import Put
 
@@ -155,7 +155,7 @@ async def test_until_its_rights_are_computed_a_session_has_none() -> None:
 
 
 async def test_the_load_lets_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zvault.engine.leases._SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("zvault.engine.leases.book._SLICE_SECONDS", 0.0)
     async with fresh() as server:
         for _ in range(20):
             await server.token(policies=["default"], ttl="1h")

@@ -254,7 +254,7 @@ async def test_a_mount_that_cannot_start_is_not_in_the_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with fresh() as server:
-        from zvault.engine.backends.kv1 import Kv1
+        from zvault.engine.backends.kv.v1 import Kv1
 
         async def broken(self: Kv1) -> None:
             raise InvalidRequestError("no start")

@@ -8,9 +8,9 @@ import pytest
 from tests.support.running import golden
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Operation
-from zvault.engine.metrics import Metrics
-from zvault.engine.telemetry import ttl_bucket
-from zvault.engine.timed_storage import TimedStorage
+from zvault.engine.telemetry.counters import ttl_bucket
+from zvault.engine.telemetry.metrics import Metrics
+from zvault.engine.telemetry.timed_storage import TimedStorage
 from zvault.storage.api import Delete, Put
 from zvault.storage.inmem import InMemStorage
 

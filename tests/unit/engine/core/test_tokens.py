@@ -375,7 +375,7 @@ async def test_a_batch_token_ends_on_time_and_a_changed_one_is_nothing() -> None
 
 
 async def test_the_cache_forgets_what_it_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zvault.engine.sessions.MAX_SESSIONS", 20)
+    monkeypatch.setattr("zvault.engine.tokens.sessions.MAX_SESSIONS", 20)
     async with fresh() as server:
         tokens = [
             await server.token(type="batch" if number % 2 else "service", policies=["default"])

@@ -1,17 +1,17 @@
 """``identity/entity-alias``: names at auth mounts, and the entities they belong to.
 
-What lives here: fields, rules, answers. What never does: buckets (``engine/identity.py``).
+What lives here: fields, rules, answers. What never does: buckets (``engine/identity/store.py``).
 Invariant: one (mount accessor, name) belongs to one entity, and through the API an entity gets no
 second alias on a mount.
 """
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.identity.mounts import Mounts
 from zvault.engine.backends.identity.shown import alias_alone, alias_list
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.identity import IdentityStore
+from zvault.engine.identity.store import IdentityStore
 from zvault.records.identity import Alias, Entity
 from zvault.records.mounts import MountEntry
 

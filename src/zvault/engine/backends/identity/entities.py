@@ -1,17 +1,17 @@
 """``identity/entity`` and ``identity/lookup/entity``.
 
-What lives here: fields and answers. What never does: buckets (``engine/identity.py``).
+What lives here: fields and answers. What never does: buckets (``engine/identity/store.py``).
 """
 
 from typing import Any
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.identity.shown import alias_brief, shown_alias, time_of
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.identity import IdentityStore
-from zvault.engine.login import sanitized
+from zvault.engine.identity.login import sanitized
+from zvault.engine.identity.store import IdentityStore
 from zvault.engine.policy import builtin
 from zvault.records.identity import Entity
 

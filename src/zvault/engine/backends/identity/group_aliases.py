@@ -1,17 +1,17 @@
 """``identity/group-alias``: the name that an external group has at an issuer.
 
 What lives here: fields, rules, answers. What never does: buckets; membership
-(``engine/external_groups.py``).
+(``engine/identity/external_groups.py``).
 Invariant: only external groups have an alias, one each; one (mount accessor, name) is one group's.
 """
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.identity.mounts import Mounts
 from zvault.engine.backends.identity.shown import alias_alone, alias_list
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.identity import IdentityStore
+from zvault.engine.identity.store import IdentityStore
 from zvault.records.identity import Alias, Group
 from zvault.records.mounts import MountEntry
 

@@ -7,6 +7,8 @@ Invariant: no group is in itself, on whatever way.
 from typing import Any
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.identity.entities import (
     LOOKUP,
     asked_id,
@@ -15,9 +17,7 @@ from zvault.engine.backends.identity.entities import (
 )
 from zvault.engine.backends.identity.shown import alias_brief, shown_group_alias, time_of
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.identity import IdentityStore
+from zvault.engine.identity.store import IdentityStore
 from zvault.records.identity import Group
 
 _FIELDS = {

@@ -9,10 +9,10 @@ finishes (``IdentityStore.load``).
 from collections.abc import Sequence
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.identity import IdentityStore
+from zvault.engine.identity.store import IdentityStore
 from zvault.records.identity import Alias, Entity, Group
 
 _FIELDS = {

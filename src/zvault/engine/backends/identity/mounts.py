@@ -4,8 +4,8 @@ What lives here: one look-up. What never does: mounts changed.
 """
 
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.mount_service import MountService
-from zvault.engine.mounted import prefix_of
+from zvault.engine.mounts.mounted import prefix_of
+from zvault.engine.mounts.service import MountService
 from zvault.records.mounts import AUTH, MOUNTS, MountEntry
 
 

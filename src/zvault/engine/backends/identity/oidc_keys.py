@@ -11,11 +11,11 @@ from zvault.base.clock import Clock
 from zvault.base.gotime import SECOND_NS
 from zvault.base.ids import RandomBytes, base62
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.identity import oidc_template
 from zvault.engine.backends.identity.oidc_store import ALGORITHMS, DEFAULT_KEY, OidcStore
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
 from zvault.records.oidc import DAY_NS, NamedKey, OidcRole
 
 _NAME = r"(?P<name>(?a:\w(?:[\w.-]*\w)?))"

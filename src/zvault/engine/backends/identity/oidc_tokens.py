@@ -17,12 +17,12 @@ from zvault.base.gotime import SECOND_NS
 from zvault.crypto import jwk, jws
 from zvault.crypto.errors import SignatureError, TokenFormError
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.identity.oidc_store import ALGORITHMS, OidcStore
 from zvault.engine.backends.identity.oidc_template import rendered
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.identity import IdentityStore
+from zvault.engine.identity.store import IdentityStore
 from zvault.records import gojson
 from zvault.records.errors import RecordError
 from zvault.records.oidc import OidcConfig

@@ -14,7 +14,9 @@ from dataclasses import replace
 from zvault.crypto import jws
 from zvault.crypto.errors import SignatureError, TokenFormError
 from zvault.engine.api import Auth, MountContext, Operation, Request, Response
-from zvault.engine.backends.approle_cidrs import admits
+from zvault.engine.backends.cidrs import admits
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route, Router
 from zvault.engine.backends.jwt import claims as rules
 from zvault.engine.backends.jwt.configuration import CONFIG_FIELDS, config_data, new_config
 from zvault.engine.backends.jwt.fetch import FetchError
@@ -28,8 +30,6 @@ from zvault.engine.backends.jwt.roles import (
 from zvault.engine.backends.listing import list_keys
 from zvault.engine.backends.token_params import auth_fields, renewal_fields
 from zvault.engine.errors import InternalEngineError, InvalidRequestError, PermissionDeniedError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route, Router
 from zvault.engine.locks import KeyLocks
 from zvault.records import gojson
 from zvault.records.errors import RecordError

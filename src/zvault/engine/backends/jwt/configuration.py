@@ -10,10 +10,10 @@ from typing import Any
 
 from zvault.crypto import jwk, jws
 from zvault.crypto.errors import TokenFormError
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData
 from zvault.engine.backends.jwt.fetch import FetchError, check_ca
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData
 from zvault.records.jwt_auth import JwtConfig
 
 _TEXT = Field(FieldKind.STRING, "")

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData
 from zvault.engine.backends.token_params import (
     OLD_BLOCKS,
     OLD_MAX_TTL,
@@ -23,8 +25,6 @@ from zvault.engine.backends.token_params import (
     token_data,
 )
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData
 from zvault.records.jwt_auth import JwtRole
 
 ROLE_FIELDS = {

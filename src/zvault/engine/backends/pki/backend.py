@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from zvault.base.gotime import SECOND_NS, format_time
 from zvault.engine.api import Auth, MountContext, Operation, Request, Response, SecretGrant
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route, Router
 from zvault.engine.backends.pki.certificates import (
     cert_der,
     cert_pem,
@@ -25,8 +27,6 @@ from zvault.engine.backends.pki.issuing import ISSUE_FIELDS, ROOT_FIELDS, Issuin
 from zvault.engine.backends.pki.role import ROLE_FIELDS, role_of, shown
 from zvault.engine.backends.pki.store import URL_MEMBERS, PkiStore, Revoked
 from zvault.engine.errors import InvalidRequestError, UnsupportedOperationError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route, Router
 
 _READ, _UPDATE = Operation.READ, Operation.UPDATE
 _DELETE, _LIST = Operation.DELETE, Operation.LIST

@@ -13,6 +13,8 @@ from typing import Any
 
 from zvault.base.gotime import SECOND_NS, format_duration, format_time
 from zvault.engine.api import MountContext, Response, SecretGrant
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData
 from zvault.engine.backends.pki.certificates import (
     Address,
     Wish,
@@ -29,8 +31,6 @@ from zvault.engine.backends.pki.names import is_allowed
 from zvault.engine.backends.pki.role import SUBJECT, Role
 from zvault.engine.backends.pki.store import Issuer, PkiStore
 from zvault.engine.errors import InternalEngineError, InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData
 
 _TEXT, _LIST, _BOOL = FieldKind.STRING, FieldKind.COMMA_LIST, FieldKind.BOOL
 _SUBJECT_FIELDS = {name: Field(_LIST, []) for name in SUBJECT}

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData
 from zvault.engine.backends.pki.certificates import KEY_USAGES, default_bits
 from zvault.engine.backends.pki.names import NameRules
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData
 from zvault.records import gojson
 from zvault.records.errors import RecordError
 

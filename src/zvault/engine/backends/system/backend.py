@@ -7,6 +7,7 @@ from typing import Protocol
 
 from zvault.barrier.view import View
 from zvault.engine.backends.builtin import BuiltinBackend
+from zvault.engine.backends.framework import Route
 from zvault.engine.backends.system.audit import Audit
 from zvault.engine.backends.system.capabilities import Capabilities
 from zvault.engine.backends.system.generate_root import GenerateRootPaths
@@ -26,7 +27,6 @@ from zvault.engine.backends.system.tools import Tools
 from zvault.engine.backends.system.ui import Ui
 from zvault.engine.backends.system.web import Web
 from zvault.engine.backends.system.wrapping import WrappingPaths
-from zvault.engine.framework import Route
 from zvault.engine.services import Services
 
 

@@ -6,11 +6,11 @@ Source: ``docs/api/sys.md``.
 from typing import Any
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.services import Services
-from zvault.engine.sessions import Session
+from zvault.engine.tokens.sessions import Session
 
 _FIELDS = {
     "token": Field(FieldKind.STRING, ""),

@@ -2,7 +2,7 @@
 
 What lives here: parameters in, Vault's bodies out, and OpenBao's, whose command line asks below
 ``sys/generate-root-token`` with a token and an envelope. What never does: the rules
-(``engine/root_generation.py``), HTTP.
+(``engine/seal/root_generation.py``), HTTP.
 Invariant: no policy grants a root token; a quorum of shares does. Source: ``docs/api/sys.md``.
 """
 
@@ -11,11 +11,11 @@ from typing import Any
 from zvault.crypto.errors import EncodedTokenError
 from zvault.crypto.one_time_pad import decode_token
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.system.shareholders import share_of, typed
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.root_generation import Generation
+from zvault.engine.seal.root_generation import Generation
 from zvault.engine.services import Services
 
 _OPENBAO = "sys/generate-root-token/"

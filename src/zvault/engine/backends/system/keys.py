@@ -8,9 +8,9 @@ from dataclasses import replace
 from zvault.barrier.keyring import MAX_OPERATIONS, MIN_INTERVAL_NS, MIN_OPERATIONS
 from zvault.base.gotime import format_duration, format_time
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError, NotFoundInEngineError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.services import Services
 from zvault.engine.userdata import Timestamp
 

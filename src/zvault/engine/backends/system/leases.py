@@ -1,6 +1,7 @@
 """``sys/leases`` and its older names.
 
-What lives here: fields and answers. What never does: how a lease ends (``engine/expiration.py``).
+What lives here: fields and answers. What never does: how a lease ends
+(``engine/leases/expiration.py``).
 Source: ``docs/api/sys.md``.
 """
 
@@ -10,10 +11,10 @@ from typing import Any
 
 from zvault.base.gotime import SECOND_NS, ZERO_NS, format_time
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.leases import NEVER_NS, expiry_ns
+from zvault.engine.leases.book import NEVER_NS, expiry_ns
 from zvault.engine.services import Services
 from zvault.engine.userdata import Timestamp
 from zvault.records.leases import secret_of

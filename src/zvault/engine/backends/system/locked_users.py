@@ -1,7 +1,7 @@
 """``sys/locked-users`` and the ``user_lockout_config`` of an auth mount's tuning.
 
 What lives here: who is locked, unlocking, and how tuning asks for it and shows it. What never does:
-counting (``engine/lockout.py``).
+counting (``engine/identity/lockout.py``).
 Source: ``docs/api/userpass.md``.
 """
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind, coerce
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind, coerce
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.lockout import KINDS, STORED_AT
+from zvault.engine.identity.lockout import KINDS, STORED_AT
 from zvault.engine.services import Services
 from zvault.records.mounts import MountConfig
 

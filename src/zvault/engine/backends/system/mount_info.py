@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS
+from zvault.engine.backends.fields import FieldKind, coerce, invalid_duration
 from zvault.engine.backends.system.locked_users import lockout_shown
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind, coerce, invalid_duration
-from zvault.engine.plugins import running_version
+from zvault.engine.mounts.plugins import running_version
 from zvault.records.mounts import AUTH, MountConfig, MountEntry
 
 TOKEN_TYPES = {"default-service": 3, "default-batch": 4, "service": 1, "batch": 2}

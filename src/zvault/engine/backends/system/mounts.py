@@ -1,7 +1,7 @@
 """``sys/mounts`` and ``sys/auth``: mounting, listing, tuning, moving.
 
 What lives here: both tables through one set of handlers. What never does: how a mount comes and
-goes (``engine/mount_service.py``). Source: ``docs/api/sys.md``.
+goes (``engine/mounts/service.py``). Source: ``docs/api/sys.md``.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,8 @@ from typing import Any
 
 from zvault.base.ids import new_uuid
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.registry import KNOWN_AUTH_TYPES, KNOWN_SECRET_TYPES
 from zvault.engine.backends.system.locked_users import with_lockout
 from zvault.engine.backends.system.mount_info import (
@@ -19,9 +21,7 @@ from zvault.engine.backends.system.mount_info import (
     tuning,
 )
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.plugins import builtin_version
+from zvault.engine.mounts.plugins import builtin_version
 from zvault.engine.services import Services
 from zvault.records.mounts import AUTH, MOUNTS, MountEntry
 

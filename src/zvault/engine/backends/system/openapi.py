@@ -12,8 +12,8 @@ from typing import Any
 
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.backends.builtin import BuiltinBackend
-from zvault.engine.framework import FieldData, Route
-from zvault.engine.mounted import Mounted
+from zvault.engine.backends.framework import FieldData, Route
+from zvault.engine.mounts.mounted import Mounted
 from zvault.engine.services import Services
 
 _METHODS = {

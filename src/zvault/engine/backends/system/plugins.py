@@ -8,11 +8,11 @@ from typing import Any
 
 from zvault.base.ids import new_uuid
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.registry import KNOWN_AUTH_TYPES, KNOWN_SECRET_TYPES
 from zvault.engine.errors import InternalEngineError, InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.plugins import builtin_version, plugin_version
+from zvault.engine.mounts.plugins import builtin_version, plugin_version
 from zvault.engine.services import Services
 
 _NAMES = {

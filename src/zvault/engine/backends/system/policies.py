@@ -7,9 +7,9 @@ import base64
 import binascii
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.services import Services
 
 _FIELDS = {

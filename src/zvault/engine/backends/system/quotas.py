@@ -10,9 +10,9 @@ from typing import Any
 from zvault.base.gotime import SECOND_NS
 from zvault.base.ids import new_uuid
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.services import Services
 from zvault.records.quotas import RATE_LIMIT, QuotaConfig, RateLimit
 

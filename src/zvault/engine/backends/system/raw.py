@@ -10,9 +10,9 @@ import binascii
 
 from zvault.barrier.paths import MASTER, RESERVED_KEYS, ROOT_KEY
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.services import Services
 from zvault.records import compress
 from zvault.records.errors import RecordError

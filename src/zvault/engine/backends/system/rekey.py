@@ -1,7 +1,7 @@
 """``sys/rekey``: new shares against a quorum of the old ones.
 
 What lives here: parameters in, Vault's bodies out. What never does: the rules
-(``engine/rekey.py``), HTTP; that these answers have no envelope is the server's
+(``engine/seal/rekey.py``), HTTP; that these answers have no envelope is the server's
 (``server/shareholders.py``).
 Invariant: nobody needs a token here, the shares are the right to it; only what an earlier rekey
 kept (``rekey/backup``) is behind the policies. Source: ``docs/api/sys.md``.
@@ -11,11 +11,11 @@ import base64
 from typing import Any
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.framework import FieldData, Route
 from zvault.engine.backends.system.shareholders import share_of, typed
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.framework import FieldData, Route
-from zvault.engine.quorum import Quorum
-from zvault.engine.rekey import RekeyOutcome
+from zvault.engine.seal.quorum import Quorum
+from zvault.engine.seal.rekey import RekeyOutcome
 from zvault.engine.services import Services
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from zvault.base.gotime import format_time
 from zvault.engine.api import Operation, Request, Response
-from zvault.engine.framework import FieldData, Route
-from zvault.engine.host_info import host_info
+from zvault.engine.backends.framework import FieldData, Route
+from zvault.engine.backends.system.host_info import host_info
 from zvault.engine.services import Services
 from zvault.engine.userdata import Timestamp
 

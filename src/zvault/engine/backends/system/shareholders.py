@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from zvault.engine.api import Request
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.shares import read_share
+from zvault.engine.seal.shares import read_share
 
 _T = TypeVar("_T")
 UNENVELOPED = (

@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Callable
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
 
 _MAX_RANDOM_BYTES = 128 * 1024
 _NO_SEAL_ENTROPY = "no seal/entropy augmentation available, using platform entropy source"

@@ -7,13 +7,13 @@ cannot reach looks like one that does not exist. Source: ``docs/api/sys.md``.
 from typing import Any
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.system.mounts import Mounts
 from zvault.engine.errors import PermissionDeniedError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.mounted import prefix_of
+from zvault.engine.mounts.mounted import prefix_of
 from zvault.engine.services import Services
-from zvault.engine.sessions import Session
+from zvault.engine.tokens.sessions import Session
 from zvault.records.mounts import AUTH, MOUNTS, MountEntry
 
 

@@ -8,9 +8,9 @@ import asyncio
 from typing import Any
 
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.services import Services
 from zvault.records.system_config import UI_KEY, decode_ui_headers, encode_ui_headers
 from zvault.storage.api import Put

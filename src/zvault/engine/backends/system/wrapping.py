@@ -1,14 +1,15 @@
 """``sys/wrapping``: wrap what one sends, look a wrapping token up, unwrap, wrap again.
 
-What lives here: fields and answers. What never does: what wrapping is (``engine/wrapping.py``).
+What lives here: fields and answers. What never does: what wrapping
+is (``engine/tokens/wrapping.py``).
 Source: ``docs/api/sys.md``.
 """
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
 from zvault.engine.services import Services
 from zvault.engine.userdata import UserData
 

@@ -1,7 +1,7 @@
 """``auth/token/create``, ``create-orphan``, ``create/<role>``.
 
 What lives here: fields and the way from a plan to a stored token. What never does: the rules of
-what may be created (``engine/token_creation.py``).
+what may be created (``engine/tokens/creation.py``).
 """
 
 from dataclasses import replace
@@ -9,15 +9,15 @@ from typing import Any
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind, coerce, invalid_duration
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.token.roles import NAME, TokenRoles
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
-from zvault.engine.fields import FieldKind, coerce, invalid_duration
-from zvault.engine.framework import Field, FieldData, Route
+from zvault.engine.leases.ttl import PastMaxTtlError, TtlRequest, decide_ttl
 from zvault.engine.policy import builtin
 from zvault.engine.policy.acl import glob_matches
 from zvault.engine.services import Services
-from zvault.engine.token_creation import TokenPlan, TokenWish, plan_token
-from zvault.engine.ttl import PastMaxTtlError, TtlRequest, decide_ttl
+from zvault.engine.tokens.creation import TokenPlan, TokenWish, plan_token
 from zvault.records.mounts import AUTH
 from zvault.records.token_roles import TokenRole
 from zvault.records.tokens import BATCH, TokenEntry

@@ -2,18 +2,18 @@
 
 What lives here: fields and texts. A token is never part of a path, because audit records and the
 logs of proxies show paths. What never does: how a token is renewed or goes
-(``engine/token_service.py``).
+(``engine/tokens/service.py``).
 """
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Handler, Route
 from zvault.engine.backends.token.lookup import invalid_accessor
-from zvault.engine.batch_tokens import is_batch
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Handler, Route
 from zvault.engine.services import Services
-from zvault.engine.token_service import USED_UP
+from zvault.engine.tokens.batch import is_batch
+from zvault.engine.tokens.service import USED_UP
 from zvault.records.tokens import TokenEntry
 
 _TIDY = (

@@ -8,13 +8,13 @@ from typing import Any
 from zvault.base.gotime import SECOND_NS, ZERO_NS, format_time
 from zvault.base.secret import same_text
 from zvault.engine.api import Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
-from zvault.engine.leases import NEVER_NS
+from zvault.engine.leases.book import NEVER_NS
 from zvault.engine.services import Services
-from zvault.engine.sessions import Session
-from zvault.engine.token_leases import remaining_ns
+from zvault.engine.tokens.leases import remaining_ns
+from zvault.engine.tokens.sessions import Session
 from zvault.engine.userdata import Timestamp
 from zvault.records.tokens import BATCH
 

@@ -10,13 +10,13 @@ from typing import Any
 from zvault.barrier.view import View
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InternalEngineError, InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, FieldData, Route
+from zvault.engine.identity.login import sanitized
 from zvault.engine.locks import KeyLocks
-from zvault.engine.login import sanitized
-from zvault.engine.sessions import parse_networks
-from zvault.engine.token_service import TOKEN_ROLE
+from zvault.engine.tokens.service import TOKEN_ROLE
+from zvault.engine.tokens.sessions import parse_networks
 from zvault.records.token_roles import TokenRole, decode_token_role, encode_token_role
 
 NAME = r"\w(?:[\w.-]*\w)?"

@@ -8,6 +8,8 @@ Source: ``docs/api/transit.md``.
 from collections.abc import Mapping
 
 from zvault.engine.api import Auth, MountContext, Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import Field, Handler, Route, Router
 from zvault.engine.backends.transit.encryption import Encryption
 from zvault.engine.backends.transit.export import Export
 from zvault.engine.backends.transit.importing import Importing
@@ -18,8 +20,6 @@ from zvault.engine.backends.transit.signing import Signing
 from zvault.engine.backends.transit.store import TransitStore
 from zvault.engine.backends.transit.tools import Helpers
 from zvault.engine.errors import UnsupportedOperationError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import Field, Handler, Route, Router
 
 _READ, _UPDATE, _DELETE, _LIST = (
     Operation.READ,

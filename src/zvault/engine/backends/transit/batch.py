@@ -8,9 +8,9 @@ Source: ``docs/api/transit.md``.
 
 from typing import Any
 
+from zvault.engine.backends.fields import FieldKind, coerce
 from zvault.engine.backends.transit import words
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind, coerce
 
 Item = dict[str, Any]
 _PARSE = "failed to parse batch input: "

@@ -15,6 +15,8 @@ from typing import Any
 
 from zvault.base.gobase64 import GoBase64Error, decode
 from zvault.engine.api import MountContext, Operation, Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import FieldData
 from zvault.engine.backends.transit import ciphers, types, words
 from zvault.engine.backends.transit.batch import Item, loose_items, strict_items
 from zvault.engine.backends.transit.ciphers import Extras
@@ -25,8 +27,6 @@ from zvault.engine.backends.transit.types import Family
 from zvault.engine.backends.transit.versions import Key
 from zvault.engine.backends.transit.words import FailedError, MistakeError, internal
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import FieldData
 from zvault.records.transit import TransitPolicy
 
 _NO_PLAINTEXT = "missing plaintext to encrypt"

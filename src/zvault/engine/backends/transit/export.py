@@ -16,6 +16,7 @@ from zvault.base.gobase64 import GoBase64Error, decode
 from zvault.base.gotime import format_time
 from zvault.crypto import ecdsa, pem, rsa
 from zvault.engine.api import MountContext, Request, Response
+from zvault.engine.backends.framework import FieldData
 from zvault.engine.backends.transit.answers import public_text
 from zvault.engine.backends.transit.keys import HOUR_NS
 from zvault.engine.backends.transit.material import MAX_HMAC_BYTES, MIN_HMAC_BYTES
@@ -25,7 +26,6 @@ from zvault.engine.backends.transit.types import Family
 from zvault.engine.backends.transit.versions import Key, Version, rsa_numbers
 from zvault.engine.backends.transit.words import FailedError, internal
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.framework import FieldData
 from zvault.records.errors import RecordError
 from zvault.records.transit import TransitPolicy, decode_backup, encode_backup
 

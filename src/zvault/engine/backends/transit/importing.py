@@ -18,6 +18,7 @@ from zvault.base.gobase64 import GoBase64Error, decode
 from zvault.crypto import rsa
 from zvault.crypto.pem import public_pem
 from zvault.engine.api import MountContext, Request, Response
+from zvault.engine.backends.framework import FieldData
 from zvault.engine.backends.transit import types
 from zvault.engine.backends.transit.keys import HOUR_NS, SHORT_PERIOD, Keys, check_derivation
 from zvault.engine.backends.transit.material import (
@@ -30,7 +31,6 @@ from zvault.engine.backends.transit.types import RSA_4096, Family, KeyType
 from zvault.engine.backends.transit.versions import Key
 from zvault.engine.backends.transit.words import FailedError, internal
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.framework import FieldData
 from zvault.records.transit import (
     CONVERGENT_PER_KEY,
     CONVERGENT_VERSION,

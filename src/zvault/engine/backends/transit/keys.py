@@ -14,6 +14,7 @@ from typing import Any
 from zvault.base.gobase64 import GoBase64Error, decode
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import MountContext, Request, Response
+from zvault.engine.backends.framework import FieldData
 from zvault.engine.backends.transit import types
 from zvault.engine.backends.transit.answers import key_data
 from zvault.engine.backends.transit.material import (
@@ -27,7 +28,6 @@ from zvault.engine.backends.transit.types import Family, KeyType
 from zvault.engine.backends.transit.versions import Key
 from zvault.engine.backends.transit.words import FailedError, MistakeError, internal
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.framework import FieldData
 from zvault.records.transit import (
     CONVERGENT_PER_KEY,
     CONVERGENT_VERSION,

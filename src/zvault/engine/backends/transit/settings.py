@@ -7,9 +7,9 @@ from typing import Any
 
 from zvault.barrier.view import View
 from zvault.engine.api import Request, Response
+from zvault.engine.backends.framework import FieldData
 from zvault.engine.backends.transit.store import DEFAULT_CACHED, TransitStore
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.framework import FieldData
 from zvault.records import gojson
 from zvault.records.transit import CACHE_CONFIG_KEY, KEYS_CONFIG_KEY
 

@@ -13,6 +13,8 @@ from typing import Any
 from zvault.base.gobase64 import GoBase64Error, decode
 from zvault.crypto import rsa
 from zvault.engine.api import Request, Response
+from zvault.engine.backends.fields import FieldKind
+from zvault.engine.backends.framework import FieldData
 from zvault.engine.backends.transit.batch import Item, loose_items
 from zvault.engine.backends.transit.encryption import (
     Outcome,
@@ -35,8 +37,6 @@ from zvault.engine.backends.transit.store import TransitStore
 from zvault.engine.backends.transit.versions import Key
 from zvault.engine.backends.transit.words import MistakeError
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.fields import FieldKind
-from zvault.engine.framework import FieldData
 
 _TEXT_ITEM = {"input": FieldKind.STRING, "reference": FieldKind.STRING}
 _SIGN_ITEM = {**_TEXT_ITEM, "context": FieldKind.STRING}

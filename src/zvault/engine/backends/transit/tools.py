@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from zvault.base.gobase64 import GoBase64Error, decode
 from zvault.engine.api import Request, Response
+from zvault.engine.backends.framework import FieldData
 from zvault.engine.backends.transit.signatures import HASHES
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.framework import FieldData
 
 MAX_RANDOM_BYTES = 128 * 1024
 _SOURCES = ("platform", "seal", "all")
