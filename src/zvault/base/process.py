@@ -36,13 +36,17 @@ def identify(pid: int) -> ProcessIdentity | None:
     locks, so it counts as running.
     """
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        fields = _stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text.rpartition(")")[2].split()
     if fields[_STATE] in ("Z", "X") and int(fields[_THREADS]) <= 1:
         return None
     return ProcessIdentity(pid, int(fields[_STARTED]))
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of ``/proc/PID/stat`` from the state on."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def is_alive(process: ProcessIdentity) -> bool:
@@ -55,8 +59,8 @@ def spawn_detached(
 ) -> ProcessIdentity:
     """Start a program that stays when we go; its output is appended to ``log_path`` (0600).
 
-    ``env`` is the whole environment. Raises OSError when the program cannot be started, and
-    ChildProcessError when it ended at once.
+    ``env`` is the whole environment; whoever needs the program alive asks ``is_alive``. Raises
+    OSError when it cannot be started.
     """
     descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
@@ -71,10 +75,9 @@ def spawn_detached(
         )
     finally:
         os.close(descriptor)
+    # Before it can be reaped: what ended at once has its start time too.
+    process = ProcessIdentity(child.pid, int(_stat(child.pid)[_STARTED]))
     threading.Thread(target=child.wait, name=f"reap-{child.pid}", daemon=True).start()
-    process = identify(child.pid)
-    if process is None:
-        raise ChildProcessError(f"{argv[0]} ended at once")
     return process
 
 

@@ -1,7 +1,7 @@
 """Uses of secret ids against a model: logins at once, expiry, destruction, sweeps, restarts."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,6 +11,7 @@ from tests.support.opened import context_for, fresh_barrier, request
 from zvault.base.clock import ManualClock
 from zvault.engine.backends.approle import backend as approle
 from zvault.engine.errors import InvalidRequestError
+from zvault.engine.identity.lockout import Lockout, LockoutConfig
 from zvault.records.mounts import AUTH, MountEntry
 
 ENTRY = MountEntry(path="approle/", type="approle", table=AUTH, uuid="u")
@@ -59,7 +60,10 @@ def test_a_secret_id_logs_in_as_often_as_it_may_and_never_more(run: list[tuple[A
 
 async def _play(run: list[tuple[Any, ...]]) -> None:
     clock = ManualClock()
-    context = context_for(await fresh_barrier(clock=clock), ENTRY, clock)
+    context = replace(
+        context_for(await fresh_barrier(clock=clock), ENTRY, clock),
+        lockout=Lockout(clock, lambda: LockoutConfig(disabled=True)),  # a law of its own
+    )
     backend = approle.make(context)
     await backend.handle(request("create", "role/r", {"role_id": "rid"}))
     known: list[Modelled] = []
