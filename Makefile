@@ -8,6 +8,7 @@ STAMP := $(VENV)/.stamp
 WORKERS ?= 3
 BAO := .servers/openbao-2.6.2
 HVAC := .servers/hvac-suite
+MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 
 .PHONY: help setup servers test check conformance demo bench soak clean lock
 help: ## this list
@@ -27,7 +28,12 @@ $(STAMP)-demo: $(STAMP)-run requirements/demo.txt
 	$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/demo.txt
 	@touch $@
 
-$(STAMP)-dev: $(STAMP)-demo requirements/dev.txt
+$(STAMP)-services: $(STAMP)-run $(MEMBERS) requirements/services.txt
+	$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/services.txt
+	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation $(patsubst %/pyproject.toml,-e ./%,$(MEMBERS))
+	@touch $@
+
+$(STAMP)-dev: $(STAMP)-demo $(STAMP)-services requirements/dev.txt
 	$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@touch $@
 
