@@ -52,11 +52,11 @@ class EntityAliases:
     async def _list(self, request: Request, data: FieldData) -> Response:
         entities = self._store.entities.values()
         found = [alias for entity in entities for alias in self._store.aliases_of(entity)]
-        return Response(data=alias_list(found))
+        return Response(data=alias_list(found, self._mounts))
 
     async def _read(self, request: Request, data: FieldData) -> Response | None:
         alias = self._store.alias_by_id(data["id"])
-        return None if alias is None else Response(data=alias_alone(alias))
+        return None if alias is None else Response(data=alias_alone(alias, self._mounts))
 
     async def _delete(self, request: Request, data: FieldData) -> None:
         async with self._store.changing:

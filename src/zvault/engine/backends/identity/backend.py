@@ -31,10 +31,10 @@ class IdentityBackend(BuiltinBackend):
         super().__init__(
             [
                 *Merging(store).routes(),
-                *Entities(store).routes(),
+                *Entities(store, mounts).routes(),
                 *EntityAliases(store, mounts).routes(),
                 *GroupAliases(store, mounts).routes(),
-                *Groups(store).routes(),
+                *Groups(store, mounts).routes(),
                 *OidcKeys(oidc, clock).routes(),
                 *OidcRoles(oidc, clock, random_bytes).routes(),
                 *tokens.routes(),

@@ -8,6 +8,7 @@ from typing import Any
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.backends.fields import FieldKind
 from zvault.engine.backends.framework import Field, FieldData, Route
+from zvault.engine.backends.identity.mounts import Mounts
 from zvault.engine.backends.identity.shown import alias_brief, shown_alias, time_of
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.identity.login import sanitized
@@ -65,8 +66,9 @@ def lookup_kind(data: FieldData) -> str:
 class Entities:
     """Who there is."""
 
-    def __init__(self, store: IdentityStore) -> None:
+    def __init__(self, store: IdentityStore, mounts: Mounts) -> None:
         self._store = store
+        self._mounts = mounts
 
     def routes(self) -> list[Route]:
         """The path table."""
@@ -152,7 +154,7 @@ class Entities:
                     await self._store.delete_entity(entity_id)
 
     def _brief(self, entity: Entity) -> dict[str, Any]:
-        aliases = [alias_brief(alias) for alias in self._store.aliases_of(entity)]
+        aliases = [alias_brief(alias, self._mounts) for alias in self._store.aliases_of(entity)]
         return {"name": entity.name, **({"aliases": aliases} if aliases else {})}
 
     async def _lookup(self, request: Request, data: FieldData) -> Response | None:
@@ -177,7 +179,9 @@ class Entities:
         )
         every = [group.id for group in self._store.groups_of_entity(entity.id)]
         return {
-            "aliases": [shown_alias(alias) for alias in self._store.aliases_of(entity)],
+            "aliases": [
+                shown_alias(alias, self._mounts) for alias in self._store.aliases_of(entity)
+            ],
             "creation_time": time_of(entity.creation_time),
             "direct_group_ids": direct,
             "disabled": entity.disabled,

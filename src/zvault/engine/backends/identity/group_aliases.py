@@ -46,11 +46,11 @@ class GroupAliases:
         return next((group for group in self._groups() if group.alias.id == alias_id), None)
 
     async def _list(self, request: Request, data: FieldData) -> Response:
-        return Response(data=alias_list([group.alias for group in self._groups()]))
+        return Response(data=alias_list([g.alias for g in self._groups()], self._mounts))
 
     async def _read(self, request: Request, data: FieldData) -> Response | None:
         group = self._by_id(data["id"])
-        return None if group is None else Response(data=alias_alone(group.alias))
+        return None if group is None else Response(data=alias_alone(group.alias, self._mounts))
 
     async def _delete(self, request: Request, data: FieldData) -> None:
         async with self._store.changing:

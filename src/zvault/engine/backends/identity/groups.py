@@ -15,6 +15,7 @@ from zvault.engine.backends.identity.entities import (
     checked_policies,
     lookup_kind,
 )
+from zvault.engine.backends.identity.mounts import Mounts
 from zvault.engine.backends.identity.shown import alias_brief, shown_group_alias, time_of
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.identity.store import IdentityStore
@@ -34,8 +35,9 @@ _FIELDS = {
 class Groups:
     """Who belongs together."""
 
-    def __init__(self, store: IdentityStore) -> None:
+    def __init__(self, store: IdentityStore, mounts: Mounts) -> None:
         self._store = store
+        self._mounts = mounts
 
     def routes(self) -> list[Route]:
         """The path table."""
@@ -173,7 +175,7 @@ class Groups:
         return None
 
     async def _list_ids(self, request: Request, data: FieldData) -> Response:
-        info = {group.id: _brief(group) for group in self._store.groups.values()}
+        info = {group.id: self._brief(group) for group in self._store.groups.values()}
         return Response(data={"keys": sorted(info), "key_info": info} if info else {"keys": []})
 
     async def _list_names(self, request: Request, data: FieldData) -> Response:
@@ -184,7 +186,9 @@ class Groups:
             other.id for other in self._store.groups.values() if group.id in other.parent_group_ids
         )
         return {
-            "alias": shown_group_alias(group.alias) if group.HasField("alias") else {},
+            "alias": shown_group_alias(group.alias, self._mounts)
+            if group.HasField("alias")
+            else {},
             "creation_time": time_of(group.creation_time),
             "id": group.id,
             "last_update_time": time_of(group.last_update_time),
@@ -199,11 +203,11 @@ class Groups:
             "type": group.type,
         }
 
-
-def _brief(group: Group) -> dict[str, Any]:
-    return {
-        "name": group.name,
-        "num_member_entities": len(group.member_entity_ids),
-        "num_parent_groups": len(group.parent_group_ids),
-        **({"alias": alias_brief(group.alias)} if group.HasField("alias") else {}),
-    }
+    def _brief(self, group: Group) -> dict[str, Any]:
+        brief = {
+            "name": group.name,
+            "num_member_entities": len(group.member_entity_ids),
+            "num_parent_groups": len(group.parent_group_ids),
+        }
+        alias = alias_brief(group.alias, self._mounts) if group.HasField("alias") else None
+        return brief if alias is None else {**brief, "alias": alias}

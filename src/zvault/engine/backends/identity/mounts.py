@@ -15,10 +15,14 @@ class Mounts:
     def __init__(self, service: MountService) -> None:
         self._service = service
 
+    def find(self, accessor: str) -> MountEntry | None:
+        """The mount; None when it is gone."""
+        entries = (*self._service.entries(AUTH), *self._service.entries(MOUNTS))
+        return next((entry for entry in entries if entry.accessor == accessor), None)
+
     def by_accessor(self, accessor: str) -> MountEntry:
         """The mount. Raises InvalidRequestError."""
-        entries = (*self._service.entries(AUTH), *self._service.entries(MOUNTS))
-        found = next((entry for entry in entries if entry.accessor == accessor), None)
+        found = self.find(accessor)
         if found is None:
             raise InvalidRequestError(f'invalid mount accessor "{accessor}"')
         return found
