@@ -28,6 +28,8 @@ from zakupai_common.vault.settings import VaultSettings
 from zakupai_common.vault.transport import BoundedSession
 
 _LONGEST_REASON = 300
+_OVER = "past the max TTL"
+"""A renewal at the very end of a token's life is a 500 that no waiting mends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,8 @@ class VaultConnection:
             case hvac.exceptions.InvalidPath():
                 return SecretAbsentError(f"{self.address} has nothing there: {reason}")
             case hvac.exceptions.InvalidRequest():
+                return RequestRefusedError(f"{self.address} refuses this: {reason}")
+            case hvac.exceptions.InternalServerError() if _OVER in reason:
                 return RequestRefusedError(f"{self.address} refuses this: {reason}")
         return VaultUnavailableError(
             f"{self.address} failed: {reason}", retry_after=self._session.retry_after_seconds
