@@ -9,6 +9,7 @@ credential, neither in its text nor in the frames behind it.
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hvac
@@ -53,21 +54,38 @@ class KvMount:
 class VaultConnection:
     """One connection; for one thread at a time.
 
-    Every call raises subclasses of VaultClientError and nothing else. ``token`` is what calls are
-    made with; "" for none.
+    Every call raises subclasses of VaultClientError and nothing else. ``hvac`` is hvac's own client
+    on this connection.
     """
 
-    def __init__(self, settings: VaultSettings) -> None:
-        self.address = settings.address
-        self._session = BoundedSession(settings.timeout_seconds, settings.ca_file)
+    def __init__(
+        self,
+        address: str,
+        *,
+        ca_file: Path | None = None,
+        namespace: str = "",
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        self.address = address
+        self._session = BoundedSession(timeout_seconds, ca_file)
         self.hvac = hvac.Client(
-            url=settings.address,
+            url=address,
             token="",
             verify=True,
-            timeout=settings.timeout_seconds,
+            timeout=timeout_seconds,
             allow_redirects=False,
             session=self._session,
-            namespace=settings.namespace or None,
+            namespace=namespace or None,
+        )
+
+    @classmethod
+    def of(cls, settings: VaultSettings) -> "VaultConnection":
+        """A connection to where the settings say. Raises SettingsError."""
+        return cls(
+            settings.address,
+            ca_file=settings.ca_file,
+            namespace=settings.namespace,
+            timeout_seconds=settings.timeout_seconds,
         )
 
     def use(self, token: Secret[str]) -> None:
