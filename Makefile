@@ -10,7 +10,7 @@ BAO := .servers/openbao-2.6.2
 HVAC := .servers/hvac-suite
 MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 
-.PHONY: help setup servers test check conformance demo bench soak clean lock
+.PHONY: help setup servers test check conformance demo bench soak clean lock services services-status services-stop
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -33,7 +33,11 @@ $(STAMP)-services: $(STAMP)-run $(MEMBERS) requirements/services.txt
 	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation $(patsubst %/pyproject.toml,-e ./%,$(MEMBERS))
 	@touch $@
 
-$(STAMP)-dev: $(STAMP)-demo $(STAMP)-services requirements/dev.txt
+$(STAMP)-backing: $(STAMP)-services requirements/backing.txt
+	$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/backing.txt
+	@touch $@
+
+$(STAMP)-dev: $(STAMP)-demo $(STAMP)-backing requirements/dev.txt
 	$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@touch $@
 
@@ -68,6 +72,15 @@ conformance: dev $(HVAC)/.stamp ## hvac's own integration suite against the engi
 demo: servers ## a real Vault's store goes 7 -> 8 -> 9 -> 8 -> 7 under load
 	$(BIN)/python -m demo $(if $(B2),--b2)
 
+services: servers $(STAMP)-backing ## all services on loopback, over the embedded engine, PostgreSQL and Redis
+	$(BIN)/python -m launcher up
+
+services-status: $(STAMP)-backing ## which services are ready
+	$(BIN)/python -m launcher status
+
+services-stop: $(STAMP)-backing ## stop all that `make services` started
+	$(BIN)/python -m launcher down
+
 bench: dev ## engine and OpenBao side by side
 	$(BIN)/python -m benchmarks
 
@@ -79,6 +92,6 @@ lock: $(UV) ## renew the hashed requirement files from pyproject.toml
 	scripts/lock-requirements $(UV)
 
 clean: ## drop what setup made
-	rm -rf $(VENV) .servers .demo
+	rm -rf $(VENV) .servers .demo .services
 
 include make/seeds.mk

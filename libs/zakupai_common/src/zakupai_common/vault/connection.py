@@ -9,7 +9,6 @@ credential, neither in its text nor in the frames behind it.
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import hvac
@@ -29,8 +28,6 @@ from zakupai_common.vault.settings import VaultSettings
 from zakupai_common.vault.transport import BoundedSession
 
 _LONGEST_REASON = 300
-_OVER = "past the max TTL"
-"""A renewal at the very end of a token's life is a 500 that no waiting mends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +51,21 @@ class KvMount:
 class VaultConnection:
     """One connection; for one thread at a time.
 
-    Every call raises subclasses of VaultClientError and nothing else. ``hvac`` is hvac's own client
-    on this connection.
+    Every call raises subclasses of VaultClientError and nothing else. ``token`` is what calls are
+    made with; "" for none.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        ca_file: Path | None = None,
-        namespace: str = "",
-        timeout_seconds: float = 5.0,
-    ) -> None:
-        self.address = address
-        self._session = BoundedSession(timeout_seconds, ca_file)
+    def __init__(self, settings: VaultSettings) -> None:
+        self.address = settings.address
+        self._session = BoundedSession(settings.timeout_seconds, settings.ca_file)
         self.hvac = hvac.Client(
-            url=address,
+            url=settings.address,
             token="",
             verify=True,
-            timeout=timeout_seconds,
+            timeout=settings.timeout_seconds,
             allow_redirects=False,
             session=self._session,
-            namespace=namespace or None,
-        )
-
-    @classmethod
-    def of(cls, settings: VaultSettings) -> "VaultConnection":
-        """A connection to where the settings say. Raises SettingsError."""
-        return cls(
-            settings.address,
-            ca_file=settings.ca_file,
-            namespace=settings.namespace,
-            timeout_seconds=settings.timeout_seconds,
+            namespace=settings.namespace or None,
         )
 
     def use(self, token: Secret[str]) -> None:
@@ -225,8 +205,6 @@ class VaultConnection:
             case hvac.exceptions.InvalidPath():
                 return SecretAbsentError(f"{self.address} has nothing there: {reason}")
             case hvac.exceptions.InvalidRequest():
-                return RequestRefusedError(f"{self.address} refuses this: {reason}")
-            case hvac.exceptions.InternalServerError() if _OVER in reason:
                 return RequestRefusedError(f"{self.address} refuses this: {reason}")
         return VaultUnavailableError(
             f"{self.address} failed: {reason}", retry_after=self._session.retry_after_seconds

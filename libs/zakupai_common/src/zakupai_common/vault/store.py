@@ -80,7 +80,7 @@ class SecretStore:
         self._settings, self._declared = settings, tuple(declared)
         self._by_name = {one.name: one for one in declared}
         self._pace, self._clock = pace or Pace(), clock
-        self._vault = VaultConnection.of(settings)
+        self._vault = VaultConnection(settings)
         self._login = login_of(settings, clock)
         self._upkeep = Upkeep(
             self._vault,

@@ -1,0 +1,119 @@
+"""Everything together: Vault, PostgreSQL, Redis, the services.
+
+What lives here: the order in which they come up and go down, and what each service is told. What
+never does: a secret in an environment; services get addresses, names and files.
+Invariant: ``up`` returns only when every service said itself that it is ready.
+"""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from launcher.place import Place
+from launcher.postgres import Postgres
+from launcher.programs import Programs, beside_python, plain_environment, run_once
+from launcher.redis_server import RedisServer
+from launcher.roster import first_values
+from launcher.vault import ServiceVault
+from zakupai_common.web.service import Service
+
+START_SECONDS = 60.0
+
+
+@dataclass
+class Estate:
+    """All of one place; ``say`` gets a line for each step."""
+
+    place: Place
+    services: Sequence[Service]
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.vault = ServiceVault(self.place, self.services)
+        self.postgres = Postgres(self.place.work / "postgresql", self.place.ports["postgresql"])
+        self.redis = RedisServer(self.place.work / "redis", self.place.ports["redis"])
+        self.programs = Programs(self.place.work / "run")
+
+    def up(self) -> None:
+        """Start what does not run. Raises LauncherError."""
+        self.say("Vault: embedded engine behind the front door")
+        self.vault.up()
+        self.vault.seed(first_values(self.services))
+        self.vault.give_ids()
+        self.say("PostgreSQL and Redis")
+        self.postgres.create()
+        self.postgres.start()
+        for service in self.services:
+            if service.database:
+                login = self.vault.read(f"{service.home}/database")
+                self.postgres.give_database(login["user"], login["password"])
+        if any(service.redis for service in self.services):
+            self.redis.start(self.vault.read("shared/redis")["password"])
+        for service in self.services:
+            self.say(service.name)
+            if service.database and not self.programs.running(service.name):
+                self._migrate(service)
+            command: list[str | Path] = [beside_python(f"zakupai-{service.name}"), "serve"]
+            self.programs.start(service.name, command, self.environment(service))
+        for service in self.services:
+            self.programs.wait(service.name, partial(self._ready, service.name), START_SECONDS)
+
+    def down(self) -> None:
+        """Stop all of it, services first. Raises LauncherError."""
+        for name in self.programs.names():
+            self.programs.stop(name)
+        self.redis.stop()
+        self.postgres.stop()
+        self.vault.down()
+
+    def status(self) -> dict[str, tuple[str, str]]:
+        """By service: its address, and "ready" or what is wrong."""
+        return {
+            one.name: (self.place.url(one.name), self._state(one.name)) for one in self.services
+        }
+
+    def environment(self, service: Service) -> dict[str, str]:
+        """What a service is told: nothing of it is secret."""
+        role_file, secret_file = self.place.ids(service.name)
+        told = {
+            "VAULT_ADDR": self.place.vault_address,
+            "VAULT_ROLE_ID_FILE": str(role_file),
+            "VAULT_SECRET_ID_FILE": str(secret_file),
+            "ZAKUPAI_PORT": str(self.place.ports[service.name]),
+        }
+        if service.database:
+            told["ZAKUPAI_DATABASE_HOST"] = "127.0.0.1"
+            told["ZAKUPAI_DATABASE_PORT"] = str(self.postgres.port)
+            told["ZAKUPAI_DATABASE_NAME"] = service.name
+        if service.redis:
+            told["ZAKUPAI_REDIS_HOST"] = "127.0.0.1"
+            told["ZAKUPAI_REDIS_PORT"] = str(self.redis.port)
+        for other in self.services:
+            name = other.name.upper().replace("-", "_")
+            told[f"ZAKUPAI_{name}_URL"] = self.place.url(other.name)
+        return told
+
+    def _migrate(self, service: Service) -> None:
+        run_once(
+            [beside_python(f"zakupai-{service.name}"), "migrate"],
+            {**plain_environment(self.place.work), **self.environment(service)},
+        )
+
+    def _ready(self, name: str) -> bool:
+        return self._state(name) == "ready"
+
+    def _state(self, name: str) -> str:
+        try:
+            with urllib.request.urlopen(f"{self.place.url(name)}/ready", timeout=5):
+                return "ready"
+        except urllib.error.HTTPError as error:
+            with error:
+                parts = json.loads(error.read()).get("parts", {})
+            wrong = [f"{part}: {one['detail']}" for part, one in parts.items() if not one["ready"]]
+            return "; ".join(wrong) or f"HTTP {error.code}"
+        except (OSError, ValueError):
+            return "does not answer"

@@ -1,0 +1,29 @@
+"""The services, by their own declarations, and how a first value of each secret is made.
+
+What lives here: the list, and the makers for secrets that are more than random text. What never
+does: a secret.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from zakupai_calc.service import SERVICE as CALC
+from zakupai_common.web.service import Service
+
+SERVICES: tuple[Service, ...] = (CALC,)
+
+MAKERS: dict[tuple[str, str], Callable[[], object]] = {}
+"""By Vault path and key. Everything else that is required becomes random text."""
+
+
+def first_values(services: Sequence[Service]) -> dict[str, dict[str, object]]:
+    """By Vault path: a value for every required secret, as a fresh Vault would get them."""
+    found: dict[str, dict[str, object]] = {}
+    for service in services:
+        for declared in service.declared():
+            if not declared.required or declared.key is None:
+                continue
+            make = MAKERS.get((declared.path, declared.key), lambda: secrets.token_urlsafe(32))
+            value = service.name if declared is service.database_user else make()
+            found.setdefault(declared.path, {}).setdefault(declared.key, value)
+    return found

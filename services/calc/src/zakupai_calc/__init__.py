@@ -1,0 +1,1 @@
+"""calc: VAT, margin, penalty and profit of a lot, in exact decimals, with their history."""
