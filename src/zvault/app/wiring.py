@@ -32,6 +32,7 @@ from zvault.app.site import Site
 from zvault.app.stores import S3Access, open_store
 from zvault.base.clock import Clock, SystemClock
 from zvault.base.secret import Secret
+from zvault.offline.known import Known
 from zvault.offline.proof import prove_unseal_key
 from zvault.offline.verify import verify_store
 from zvault.ops.frontdoor.door import FrontDoor
@@ -223,14 +224,14 @@ async def _probe(storage: Storage) -> None:
         await storage.check_access()
 
 
-async def _prove(storage: Storage, shares: Sequence[Secret], *, still: bool) -> Proof:
-    report = await verify_store(storage, shares)
+async def _prove(storage: Storage, shares: Sequence[Secret], *, still: bool, known: Known) -> Proof:
+    report = await verify_store(storage, shares, known=known)
     if report.unopened_count or (still and not report.ok):
         raise UnprovenStoreError(
             f"{storage.url} does not hold up: {report.describe()}",
             hint="zvault store verify names everything",
         )
-    return Proof(entries=report.entries, secrets=report.secrets)
+    return Proof(report.entries, report.secrets, decrypted=report.entries - report.known)
 
 
 async def _measure(storage: Storage) -> int:

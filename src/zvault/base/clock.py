@@ -8,6 +8,8 @@ them. ``base/gotime.py`` turns them into text.
 import time
 from typing import Protocol
 
+_STEP_NS = 10**9
+
 
 class Clock(Protocol):
     """What time it is."""
@@ -44,3 +46,24 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Move on by a number of seconds."""
         self._now_ns += int(seconds * 1e9)
+
+
+class ClockWatch:
+    """Notices that the wall clock was set back: times of files could then come a second time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead_ns = self._ahead()
+
+    def went_back(self) -> bool:
+        """Whether it was, by more than a second in all, since this last said so."""
+        ahead_ns = self._ahead()
+        if ahead_ns < self._ahead_ns - _STEP_NS:
+            self._ahead_ns = ahead_ns
+            return True
+        self._ahead_ns = max(self._ahead_ns, ahead_ns)
+        return False
+
+    def _ahead(self) -> int:
+        """The wall clock's lead over the one that never goes back."""
+        return self._clock.now_ns() - int(self._clock.monotonic() * 1e9)

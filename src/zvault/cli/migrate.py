@@ -367,6 +367,7 @@ def _print_ended(ended: Ended, as_json: bool, how: str) -> None:
             "to": ended.to_stage,
             "active_stage": ended.active_stage,
             "how": how,
+            "held": None if ended.held is None else ended.held.to_json(),
         },
         as_json=as_json,
         lines=[f"stage {ended.active_stage} is active ({how}, run {ended.run})"],

@@ -1,85 +1,95 @@
-"""What an opened entry is, and whether it is what its place says.
+"""Facts of all entries put together: counted, and held against each other.
 
-What lives here: from key to decoder to count and ledger; one small function a kind of entry. What
-never does: reading storage.
-Invariant: an entry that decrypts and does not decode is named, never passed over.
+What lives here: which ledger a fact goes to, and what concludes. What never does: an entry
+decoded (``facts.py``), storage.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from zvault.base.errors import ZvaultError
-from zvault.hcl.errors import HclError
-from zvault.hcl.parser import parse
+from zvault.offline import ledger_approle, ledger_kv2, ledger_tokens
 from zvault.offline.ledger_approle import AppRoleLedger
 from zvault.offline.ledger_kv2 import Kv2Ledger
 from zvault.offline.ledger_tokens import TokenLedger
 from zvault.offline.report import Counts, Finding
 from zvault.offline.tables import Mounts
-from zvault.records import approle, compress, gojson, identity, kv2, leases, policies, tokens
-from zvault.records.errors import RecordError
-from zvault.records.keysutil import decode_path_policy
-from zvault.records.mounts import TABLE_KEYS, MountEntry
-from zvault.records.token_roles import decode_token_role
+from zvault.records import leases, tokens
 
-_JSON_OBJECTS = (
-    "core/cluster/",
-    "core/versions/",
-    "core/wrapping/jwtkey",
-    "core/master",
-    "core/root-key",
-    "core/leader/",
-    "core/namespaces/",
-)
-_TABLES = tuple(key for halves in TABLE_KEYS.values() for key in halves)
-Decoder = Callable[[MountEntry, str, bytes], bool]
+
+@dataclass(frozen=True, slots=True)
+class Simple:
+    """An entry of which nothing is to be said but what it is."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A stored policy. ``problem``: why its rules say nothing; "" when they do."""
+
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A part of the identity store: ids of entities, how many groups."""
+
+    entities: tuple[str, ...]
+    groups: int
+
+
+DECODED = Simple("decoded")
+UNDECODED = Simple("its inner format is not read")
+TOKEN_ROLE = Simple("token role")
+PARENT = Simple("a token's parent index")
+KV1_SECRET = Simple("KV v1 secret")
+NOT_UPGRADED = Simple("KV v1 entry in a v2 mount")
+ORPHAN = Simple("of no mount")
+POLICY = Policy()
+Fact = Simple | Policy | Bucket | ledger_tokens.Fact | ledger_kv2.Fact | ledger_approle.Fact
 
 
 class Examination:
-    """One store gone through. ``examine`` once for each opened entry, in the walk's order."""
+    """One store gone through. ``add`` once for each opened entry, in the walk's order."""
 
     def __init__(
         self,
         mounts: Mounts,
-        tokens_ledger: TokenLedger,
-        entities: set[str],
-        kv2_ledgers: dict[str, Kv2Ledger],
-        approle_ledgers: dict[str, AppRoleLedger],
-        now_ns: int,
+        kv2_ledgers: Mapping[str, Kv2Ledger],
+        approle_ledgers: Mapping[str, AppRoleLedger],
+        *,
+        has_token_salt: bool,
     ) -> None:
         self.counts = Counts(
             mounts=len(mounts.engines),
             auth_methods=len(mounts.auth),
             audit_devices=len(mounts.audit),
         )
-        self._mounts = mounts.by_prefix()
-        self._tokens = tokens_ledger
-        self._entities = entities
+        self._entities: set[str] = set()
+        self._tokens = TokenLedger(self._entities, has_salt=has_token_salt)
         self._kv2 = kv2_ledgers
         self._approle = approle_ledgers
-        self._now_ns = now_ns
         self._orphans: dict[str, int] = {}
         self._found: list[Finding] = []
-        self._decoders: dict[str, Decoder] = {
-            "approle": self._approle_entry,
-            "cubbyhole": self._json_entry,
-            "generic": self._kv_entry,
-            "identity": self._identity_entry,
-            "kv": self._kv_entry,
-            "transit": self._json_below("policy/", "archive/"),
-            "userpass": self._json_below("user/"),
-        }
 
-    def examine(self, key: str, plaintext: bytes) -> None:
-        """Decode and count one entry. Raises RecordError when it is not what its place says."""
-        room, _, rest = key.partition("/")
-        if room == "core":
-            decoded = self._core_entry(key, plaintext)
-        elif room == "sys":
-            decoded = self._sys_entry(rest, plaintext)
+    def add(self, key: str, fact: Fact) -> None:
+        """Count it and tell its ledger."""
+        if isinstance(fact, ledger_kv2.Fact):
+            self._add_kv2(key, fact)
+        elif isinstance(fact, ledger_tokens.Fact):
+            self._add_token(key, fact)
+        elif isinstance(fact, Simple):
+            self._add_simple(key, fact)
+        elif isinstance(fact, ledger_approle.Fact):
+            self._add_approle(key, fact)
+        elif isinstance(fact, Policy):
+            self.counts.policies += 1
+            if fact.problem:
+                self._found.append(Finding(key, fact.problem, False))
         else:
-            decoded = self._mounted_entry(room, rest, plaintext)
-        if not decoded:
-            self.counts.undecoded += 1
+            self._entities.update(fact.entities)
+            self.counts.entities += len(fact.entities)
+            self.counts.groups += fact.groups
 
     def findings(self) -> Iterator[Finding]:
         """All but the KV versions that are missing (``Kv2Ledger.losses``)."""
@@ -96,154 +106,58 @@ class Examination:
                 problem = f"orphan prefix: {count} entries of no mount"
             yield Finding(prefix, problem, False)
 
-    def _core_entry(self, key: str, plaintext: bytes) -> bool:
-        if key.startswith(_TABLES):
-            return True  # read before the walk; a table that does not decode stops there
-        if key.startswith(_JSON_OBJECTS):
-            gojson.loads_object(compress.expand(plaintext))
-            return True
-        return False
-
-    def _sys_entry(self, rest: str, plaintext: bytes) -> bool:
-        section, _, name = rest.partition("/")
-        if section == "policy":
-            self._policy(name, plaintext)
-        elif section == "token":
-            return self._token_entry(name, plaintext)
-        elif section == "expire":
-            return self._lease(name, plaintext)
-        else:
-            return False
-        return True
-
-    def _policy(self, name: str, plaintext: bytes) -> None:
-        policy = policies.decode_policy(plaintext)
-        self.counts.policies += 1
-        try:
-            parse(policy.raw)
-        except HclError as error:
-            self._found.append(
-                Finding(policies.PREFIX + name, f"its rules do not parse: {error.message}", False)
-            )
-
-    def _token_entry(self, rest: str, plaintext: bytes) -> bool:
-        kind, _, name = rest.partition("/")
-        if kind == "id":
-            self._tokens.saw_token(name, tokens.decode_token(plaintext))
-            self.counts.tokens += 1
-        elif kind == "accessor":
-            self._tokens.saw_accessor(name, tokens.decode_accessor(plaintext))
-        elif kind == "parent":
-            self._tokens.saw_parent(name)
-        elif kind == "roles":
-            decode_token_role(plaintext)
-            self.counts.token_roles += 1
-        else:
-            return kind == "salt"
-        return True
-
-    def _lease(self, rest: str, plaintext: bytes) -> bool:
-        kind, _, lease_id = rest.partition("/")
-        if kind != "id":
-            return kind == "token"
-        lease = leases.decode_lease(plaintext)
-        self.counts.leases += 1
-        if lease.auth is not None:
-            self._tokens.saw_lease(lease_id, lease)
-        return True
-
-    def _mounted_entry(self, room: str, rest: str, plaintext: bytes) -> bool:
-        uuid, _, relative = rest.partition("/")
-        prefix = f"{room}/{uuid}/"
-        mount = self._mounts.get(prefix)
-        if mount is None:
+    def _add_simple(self, key: str, fact: Simple) -> None:
+        counts = self.counts
+        if fact is KV1_SECRET:
+            counts.secrets += 1
+            counts.secrets_kv1 += 1
+        elif fact is PARENT:
+            self._tokens.saw_parent(key.removeprefix(tokens.PARENT_PREFIX))
+        elif fact is TOKEN_ROLE:
+            counts.token_roles += 1
+        elif fact is ORPHAN:
+            prefix = "/".join(key.split("/", 2)[:2]) + "/"
             self._orphans[prefix] = self._orphans.get(prefix, 0) + 1
-            return False
-        decoder = self._decoders.get(mount.type)
-        return decoder is not None and decoder(mount, relative, plaintext)
+            counts.undecoded += 1
+        elif fact is NOT_UPGRADED:
+            problem = "KV v1 entry in a v2 mount whose upgrade is not done"
+            self._found.append(Finding(key, problem, False))
+            counts.undecoded += 1
+        elif fact is UNDECODED:
+            counts.undecoded += 1
 
-    def _json_entry(self, mount: MountEntry, relative: str, plaintext: bytes) -> bool:
-        gojson.loads_object(plaintext)
-        return True
-
-    def _json_below(self, *prefixes: str) -> Decoder:
-        """A decoder of JSON objects below some folders; the rest is not looked into."""
-
-        def decode(mount: MountEntry, relative: str, plaintext: bytes) -> bool:
-            if not relative.startswith(prefixes):
-                return False
-            gojson.loads_object(compress.expand(plaintext))
-            return True
-
-        return decode
-
-    def _kv_entry(self, mount: MountEntry, relative: str, plaintext: bytes) -> bool:
-        if mount.kv_version == 1:
-            gojson.loads_object(plaintext)
-            self.counts.secrets += 1
-            self.counts.secrets_kv1 += 1
-            return True
-        own = mount.backend_aware_uuid + "/"
-        ledger = self._kv2.get(mount.view_prefix + own)
-        if ledger is None or not relative.startswith(own):
-            key = mount.view_prefix + relative
-            self._found.append(
-                Finding(key, "KV v1 entry in a v2 mount whose upgrade is not done", False)
-            )
-            return False
-        return self._kv2_entry(ledger, relative.removeprefix(own), plaintext)
-
-    def _kv2_entry(self, ledger: Kv2Ledger, relative: str, plaintext: bytes) -> bool:
-        if relative.startswith(kv2.METADATA_PREFIX):
-            ledger.saw_metadata(relative, kv2.parse_key_metadata(plaintext), self._now_ns)
+    def _add_kv2(self, key: str, fact: ledger_kv2.Fact) -> None:
+        room, mount, own, relative = key.split("/", 3)
+        ledger = self._kv2[f"{room}/{mount}/{own}/"]
+        if isinstance(fact, ledger_kv2.MetadataFact):
+            ledger.saw_metadata(relative, fact)
             self.counts.secrets += 1
             self.counts.secrets_kv2 += 1
-        elif relative.startswith(kv2.VERSIONS_PREFIX):
-            gojson.loads(kv2.parse_version(plaintext).data)
+        else:
             self.counts.versions += 1
             self.counts.versions_readable += ledger.saw_version(relative)
-        elif relative == kv2.CONFIG_KEY:
-            kv2.parse_configuration(plaintext)
-        elif relative == kv2.UPGRADING_KEY:
-            kv2.parse_upgrade_info(plaintext)
-        elif relative == kv2.POLICY_KEY:
-            decode_path_policy(plaintext)
-        elif relative == kv2.ARCHIVE_KEY:
-            gojson.loads_object(plaintext)
-        else:
-            return relative == kv2.SALT_KEY
-        return True
 
-    def _approle_entry(self, mount: MountEntry, relative: str, plaintext: bytes) -> bool:
-        ledger = self._approle[mount.view_prefix]
-        kind, _, name = relative.partition("/")
-        if kind == "role":
-            ledger.saw_role(name, approle.decode_role(plaintext))
+    def _add_token(self, key: str, fact: ledger_tokens.Fact) -> None:
+        if isinstance(fact, ledger_tokens.TokenFact):
+            self._tokens.saw_token(key.removeprefix(tokens.ID_PREFIX), fact)
+            self.counts.tokens += 1
+        elif isinstance(fact, ledger_tokens.AccessorFact):
+            self._tokens.saw_accessor(key.removeprefix(tokens.ACCESSOR_PREFIX), fact)
+        else:
+            self.counts.leases += 1
+            if fact.is_auth:
+                self._tokens.saw_lease(key.removeprefix(leases.ID_PREFIX), fact)
+
+    def _add_approle(self, key: str, fact: ledger_approle.Fact) -> None:
+        room, mount, relative = key.split("/", 2)
+        ledger = self._approle[f"{room}/{mount}/"]
+        if isinstance(fact, ledger_approle.RoleFact):
+            ledger.saw_role(relative.partition("/")[2], fact)
             self.counts.roles += 1
-        elif kind == "role_id":
-            ledger.saw_role_id(relative, approle.decode_role_id(plaintext))
-        elif kind in ("secret_id", "secret_id_local"):
-            ledger.saw_secret_id(relative, approle.decode_secret_id(plaintext))
+        elif isinstance(fact, ledger_approle.RoleIdFact):
+            ledger.saw_role_id(relative, fact)
+        elif isinstance(fact, ledger_approle.SecretIdFact):
+            ledger.saw_secret_id(relative, fact)
             self.counts.secret_ids += 1
-        elif kind in ("accessor", "accessor_local"):
-            approle.decode_accessor(plaintext)
-            ledger.saw_accessor(relative)
         else:
-            return kind == "salt"
-        return True
-
-    def _identity_entry(self, mount: MountEntry, relative: str, plaintext: bytes) -> bool:
-        if not relative.startswith("packer/"):
-            return False
-        bucket = identity.decode_bucket(plaintext)
-        entities = identity.entities_of(bucket)
-        self._entities.update(entity.id for entity in entities)
-        self.counts.entities += len(entities)
-        self.counts.groups += len(identity.groups_of(bucket))
-        return True
-
-
-def reason_of(error: ZvaultError) -> str:
-    """The text for a decoded-wrongly entry."""
-    prefix = "it decrypts, but " if isinstance(error, RecordError) else ""
-    return prefix + error.message
+            ledger.saw_accessor(relative)

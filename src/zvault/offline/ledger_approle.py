@@ -4,26 +4,69 @@ What lives here: what has been seen below one ``auth/<uuid>/``, and the findings
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from zvault.offline.report import Finding
 from zvault.records.approle import (
+    ACCESSOR_LOCAL_PREFIX,
     ACCESSOR_PREFIX,
     ROLE_ID_PREFIX,
     ROLE_PREFIX,
     RoleEntry,
-    RoleIdIndex,
     SecretIdEntry,
     keyed,
     salted,
 )
 
 
+@dataclass(frozen=True, slots=True)
+class RoleFact:
+    """What a role says: the folder of its secret ids, the key of its role_id's index."""
+
+    folder: str
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleIdFact:
+    """What a role_id's index says: the role's name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretIdFact:
+    """What a secret id says: the key of its accessor."""
+
+    accessor: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessorFact:
+    """What an accessor says: nothing but that it is whole."""
+
+
+ACCESSOR = AccessorFact()
+Fact = RoleFact | RoleIdFact | SecretIdFact | AccessorFact
+
+
+def role_fact(salt: str, name: str, role: RoleEntry) -> RoleFact:
+    """Of a role of that name."""
+    lowered = name.lower() if role.lower_case_role_name else name
+    return RoleFact(keyed(role.hmac_key, lowered), ROLE_ID_PREFIX + salted(salt, role.role_id))
+
+
+def secret_id_fact(salt: str, kind: str, entry: SecretIdEntry) -> SecretIdFact:
+    """Of a secret id below ``kind``: ``secret_id`` or the local form."""
+    prefix = ACCESSOR_PREFIX if kind == "secret_id" else ACCESSOR_LOCAL_PREFIX
+    return SecretIdFact(prefix + salted(salt, entry.secret_id_accessor))
+
+
 class AppRoleLedger:
     """Collects in key order (accessors, roles, role_ids, secret_ids); ``findings`` concludes."""
 
-    def __init__(self, prefix: str, salt: str) -> None:
+    def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._salt = salt
         self._accessors: dict[str, bool] = {}
         """Key below the mount → a secret id names it."""
         self._folders: dict[str, str] = {}
@@ -34,28 +77,24 @@ class AppRoleLedger:
     def saw_accessor(self, relative: str) -> None:
         self._accessors[relative] = False
 
-    def saw_role(self, name: str, role: RoleEntry) -> None:
-        lowered = name.lower() if role.lower_case_role_name else name
-        self._folders[keyed(role.hmac_key, lowered)] = name
-        self._wanted_indexes[ROLE_ID_PREFIX + salted(self._salt, role.role_id)] = name
+    def saw_role(self, name: str, role: RoleFact) -> None:
+        self._folders[role.folder] = name
+        self._wanted_indexes[role.index] = name
 
-    def saw_role_id(self, relative: str, index: RoleIdIndex) -> None:
+    def saw_role_id(self, relative: str, index: RoleIdFact) -> None:
         if self._wanted_indexes.get(relative) == index.name:
             del self._wanted_indexes[relative]
         else:
             self._note(relative, "leftover: no role has this role_id")
 
-    def saw_secret_id(self, relative: str, entry: SecretIdEntry) -> None:
+    def saw_secret_id(self, relative: str, secret_id: SecretIdFact) -> None:
         """``secret_id/<folder>/<hmac>`` or the local form."""
-        kind, _, rest = relative.partition("/")
-        folder, _, _ = rest.partition("/")
+        folder = relative.partition("/")[2].partition("/")[0]
         if folder not in self._folders:
             self._note(relative, "leftover: the role of this secret id is gone")
             return
-        prefix = ACCESSOR_PREFIX if kind == "secret_id" else "accessor_local/"
-        accessor = prefix + salted(self._salt, entry.secret_id_accessor)
-        if accessor in self._accessors:
-            self._accessors[accessor] = True
+        if secret_id.accessor in self._accessors:
+            self._accessors[secret_id.accessor] = True
         else:
             self._note(relative, "its accessor entry is missing, so a login with it is refused")
 

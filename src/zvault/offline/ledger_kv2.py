@@ -7,6 +7,7 @@ well.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 from zvault.barrier.barrier import Barrier
 from zvault.offline.errors import ENTRY_ERRORS
@@ -28,22 +29,58 @@ def _digest(relative: str) -> bytes:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class MetadataFact:
+    """What a metadata entry says. ``fits``: the secret inside has the name of its place.
+
+    ``versions``: of each that is not destroyed, the entry's digest and whether it can be read.
+    """
+
+    fits: bool
+    versions: tuple[tuple[bytes, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFact:
+    """What a version entry says: nothing but that it is whole."""
+
+
+VERSION = VersionFact()
+Fact = MetadataFact | VersionFact
+
+
+def metadata_fact(
+    salt: str, codec: PathCodec | None, relative: str, metadata: KeyMetadata, now_ns: int
+) -> MetadataFact:
+    """Of a metadata entry; ``relative`` is its key below the mount's prefix."""
+    place = relative.removeprefix(kv2.METADATA_PREFIX)
+    return MetadataFact(
+        fits=codec is not None and codec.encrypt_path(metadata.key) == place,
+        versions=tuple(
+            (
+                _digest(version_key(salt, metadata.key, number)),
+                kv2.version_state(metadata, number, now_ns) is kv2.VersionState.READABLE,
+            )
+            for number, version in metadata.versions.items()
+            if not version.destroyed
+        ),
+    )
+
+
 class Kv2Ledger:
     """Collects for one mount; ``findings`` and ``losses`` conclude."""
 
-    def __init__(self, prefix: str, mount_path: str, salt: str, codec: PathCodec | None) -> None:
+    def __init__(self, prefix: str, mount_path: str, salt: str) -> None:
         self.prefix = prefix
         self._mount_path = mount_path
         self._salt = salt
-        self._codec = codec
         self._promised: dict[bytes, bool] = {}
         """Version entry → it can be read now."""
         self._found: list[Finding] = []
 
-    def saw_metadata(self, relative: str, metadata: KeyMetadata, now_ns: int) -> None:
+    def saw_metadata(self, relative: str, metadata: MetadataFact) -> None:
         """A metadata entry; ``relative`` is its key below the prefix."""
-        place = relative.removeprefix(kv2.METADATA_PREFIX)
-        if self._codec is None or self._codec.encrypt_path(metadata.key) != place:
+        if not metadata.fits:
             self._found.append(
                 Finding(
                     self.prefix + relative,
@@ -51,10 +88,7 @@ class Kv2Ledger:
                     is_loss=True,
                 )
             )
-        for number, version in metadata.versions.items():
-            if not version.destroyed:
-                readable = kv2.version_state(metadata, number, now_ns) is kv2.VersionState.READABLE
-                self._promised[_digest(version_key(self._salt, metadata.key, number))] = readable
+        self._promised.update(metadata.versions)
 
     def saw_version(self, relative: str) -> bool:
         """A version entry. True when it can be read now."""

@@ -93,6 +93,8 @@ class VerifyReport:
     losses: int
     vanished: int
     """Entries that were listed and gone when read: the store is live."""
+    known: int
+    """Entries that were opened before, have not moved since and were not opened again."""
     seconds: float
 
     @property

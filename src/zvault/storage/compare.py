@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from zvault.storage.api import Storage
 from zvault.storage.errors import EmptySourceError
 from zvault.storage.keys import is_skipped_by_copy
-from zvault.storage.pairing import Judged, Pair, Verdict, judge, merge
-from zvault.storage.window import ordered_map
+from zvault.storage.pairing import Judged, Pair, Verdict, judge, merge, proof_of
+from zvault.storage.remembered import Remembered
+from zvault.storage.window import each, ordered_map
 
 DEFAULT_PARALLEL = 64
 
@@ -22,7 +23,8 @@ class Comparison:
 
     ``skipped``: keys that a copy leaves behind, on either side. ``foreign_a``/``foreign_b``: names
     that a listing shows without an entry behind them (stray files, leftovers of a killed server);
-    they are named and no difference. ``read_back``: entries equal by bytes; the others by MD5 tag.
+    they are named and no difference. ``read_back``: entries equal by bytes; ``known``: seen equal
+    before and not moved since; the others by MD5 tag.
     """
 
     missing_in_b: tuple[str, ...] = ()
@@ -34,6 +36,7 @@ class Comparison:
     compared: int = 0
     compared_bytes: int = 0
     read_back: int = 0
+    known: int = 0
 
     @property
     def equal(self) -> bool:
@@ -42,26 +45,43 @@ class Comparison:
 
     @property
     def proof(self) -> str:
-        """How equality was shown: ``read-back``, ``md5-listing`` or ``md5-listing+read-back``."""
-        if self.read_back == self.compared:
-            return "read-back"
-        return "md5-listing+read-back" if self.read_back else "md5-listing"
+        """How equality was shown; the words are those of ``pairing.proof_of``."""
+        return proof_of(self.compared, self.read_back, self.known)
 
 
-async def compare_stores(a: Storage, b: Storage, *, parallel: int = DEFAULT_PARALLEL) -> Comparison:
-    """Compare every entry. Raises StorageError, and CorruptEntryError for an unreadable entry."""
+async def compare_stores(
+    a: Storage,
+    b: Storage,
+    *,
+    remembered: Remembered | None = None,
+    parallel: int = DEFAULT_PARALLEL,
+) -> Comparison:
+    """Compare every entry; what is ``remembered`` and has not moved is not read again.
+
+    Raises StorageError, and CorruptEntryError for an unreadable entry.
+    """
     missing: list[str] = []
     extra: list[str] = []
     differing: list[str] = []
     foreign_a: list[str] = []
     foreign_b: list[str] = []
     places = {Verdict.ONLY_A: missing, Verdict.ONLY_B: extra, Verdict.DIFFERENT: differing}
-    skipped = compared = compared_bytes = read_back = 0
+    skipped = compared = compared_bytes = read_back = known = 0
+    pairs = merge(a, b)
+    if remembered is not None:
+        moved = await remembered.moved(a, b)
+        pairs, known = each(moved.pairs), moved.known
+        compared, compared_bytes = moved.known, moved.known_bytes
 
     async def hold(pair: Pair) -> Judged | None:
-        return None if is_skipped_by_copy(pair.key) else await judge(a, b, pair)
+        if is_skipped_by_copy(pair.key):
+            return None
+        judged = await judge(a, b, pair)
+        if remembered is not None:
+            remembered.note(pair, judged)
+        return judged
 
-    async with contextlib.aclosing(ordered_map(merge(a, b), hold, parallel)) as results:
+    async with contextlib.aclosing(ordered_map(pairs, hold, parallel)) as results:
         async for judged in results:
             if judged is None:
                 skipped += 1
@@ -86,6 +106,7 @@ async def compare_stores(a: Storage, b: Storage, *, parallel: int = DEFAULT_PARA
         compared=compared,
         compared_bytes=compared_bytes,
         read_back=read_back,
+        known=known,
     )
 
 

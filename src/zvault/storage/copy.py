@@ -18,10 +18,12 @@ from zvault.storage.api import Storage
 from zvault.storage.compare import compare_stores, describe
 from zvault.storage.copy_journal import CopyJournal, JournalState
 from zvault.storage.errors import CopyProofError, DestinationNotEmptyError, EmptySourceError
-from zvault.storage.keys import MIGRATION_KEY
-from zvault.storage.pairing import merge, one_sided
-from zvault.storage.transfer import KEYRING_KEY, Outcome, Tally, Transfer
+from zvault.storage.keys import KEYRING_KEY, MIGRATION_KEY
+from zvault.storage.pairing import merge, one_sided, proof_of
+from zvault.storage.remembered import Remembered
+from zvault.storage.transfer import Outcome, Tally, Transfer
 from zvault.storage.walk import walk
+from zvault.storage.window import each
 
 DEFAULT_PARALLEL = 64
 _STEP_SECONDS = 0.5
@@ -74,7 +76,10 @@ class CopyReport:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """A finished, proven delta. Every entry was compared equal or written and read back."""
+    """A finished, proven delta. Every entry was compared equal or written and read back.
+
+    ``known``: of ``kept``, those compared in an earlier pass that have not moved since.
+    """
 
     source: str
     destination: str
@@ -83,6 +88,7 @@ class SyncReport:
     written: int
     deleted: int
     kept: int
+    known: int
     skipped: int
     read_back: int
     proof: str
@@ -98,6 +104,7 @@ async def copy_store(
     journal: Path | None = None,
     on_progress: OnProgress | None = None,
     source_may_change: bool = False,
+    remembered: Remembered | None = None,
     parallel: int = DEFAULT_PARALLEL,
     clock: Clock | None = None,
 ) -> CopyReport:
@@ -105,8 +112,9 @@ async def copy_store(
 
     With ``journal`` a copy that was killed resumes. ``source_may_change`` says that a server writes
     to the source: then a second pass, each write read back, replaces the comparison, and what
-    changes after it is ``sync_store``'s. Raises DestinationNotEmptyError, EmptySourceError,
-    CopyJournalError, CopyProofError, CorruptEntryError, StorageError; what was copied stays.
+    changes after it is ``sync_store``'s, which reads less of what that pass ``remembered``. Raises
+    DestinationNotEmptyError, EmptySourceError, CopyJournalError, CopyProofError, CorruptEntryError,
+    StorageError; what was copied stays.
     """
     here, there = identity(source), identity(destination)
     refuse_overlap(here, there)
@@ -115,7 +123,9 @@ async def copy_store(
     if journal is not None:
         log = CopyJournal.open(journal, source=here, destination=there)
     try:
-        run = _Run(source, destination, parallel, log, on_progress, clock or SystemClock())
+        run = _Run(
+            source, destination, parallel, log, on_progress, clock or SystemClock(), remembered
+        )
         return await run.copy(source_may_change)
     finally:
         if log is not None:
@@ -127,17 +137,19 @@ async def sync_store(
     destination: Storage,
     *,
     on_progress: OnProgress | None = None,
+    remembered: Remembered | None = None,
     parallel: int = DEFAULT_PARALLEL,
     clock: Clock | None = None,
 ) -> SyncReport:
     """Make the destination equal to a source that stands still, deletions included.
 
     One pass that is its own proof: every entry either compared equal or was written and read back;
-    what the source lacks was deleted and read back as absent. Raises as ``copy_store``.
+    what the source lacks was deleted and read back as absent. What is ``remembered`` and has not
+    moved is not read again. Raises as ``copy_store``.
     """
     refuse_overlap(identity(source), identity(destination))
     await _refuse_empty(source)
-    run = _Run(source, destination, parallel, None, on_progress, clock or SystemClock())
+    run = _Run(source, destination, parallel, None, on_progress, clock or SystemClock(), remembered)
     tally = await run.one_pass(read_back=True, fresh=False)
     return SyncReport(
         source=source.url,
@@ -147,6 +159,7 @@ async def sync_store(
         written=tally.written,
         deleted=tally.deleted,
         kept=tally.kept,
+        known=tally.known,
         skipped=tally.skipped,
         read_back=tally.read_back,
         proof=_proof(tally),
@@ -216,6 +229,7 @@ class _Run:
         log: CopyJournal | None,
         on_progress: OnProgress | None,
         clock: Clock,
+        remembered: Remembered | None,
     ) -> None:
         self._source = source
         self._destination = destination
@@ -223,6 +237,7 @@ class _Run:
         self._log = log
         self._on_progress = on_progress
         self._clock = clock
+        self._remembered = remembered
         self._start = self._told = clock.monotonic()
 
     def seconds(self) -> float:
@@ -254,9 +269,18 @@ class _Run:
 
     async def one_pass(self, *, read_back: bool, fresh: bool) -> Tally:
         """Go over all keys once; the last keys at the end."""
-        transfer = Transfer(self._source, self._destination, self._parallel, read_back)
-        pairs = one_sided(self._source) if fresh else merge(self._source, self._destination)
-        tally = await self._follow(transfer.run(pairs), Tally())
+        source, destination = self._source, self._destination
+        transfer = Transfer(source, destination, self._parallel, read_back, self._remembered)
+        begin = Tally()
+        if fresh:
+            pairs = one_sided(source)
+        elif self._remembered is None:
+            pairs = merge(source, destination)
+        else:
+            moved = await self._remembered.moved(source, destination)
+            begin = Tally(kept=moved.known, known=moved.known, bytes=moved.known_bytes)
+            pairs = each(moved.pairs)
+        tally = await self._follow(transfer.run(pairs), begin)
         if self._log is not None:
             await asyncio.to_thread(self._log.finishing)
         tally = await self._follow(transfer.run_last(), tally)
@@ -324,6 +348,4 @@ class _Run:
 
 
 def _proof(tally: Tally) -> str:
-    if tally.read_back == tally.entries:
-        return "read-back"
-    return "md5-listing+read-back" if tally.read_back else "md5-listing"
+    return proof_of(tally.entries, tally.read_back, tally.known)

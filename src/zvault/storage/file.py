@@ -11,11 +11,12 @@ whose log was not replayed is not handed over (``file_recovery.py``).
 import asyncio
 import contextlib
 import errno
+import functools
 import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from zvault.base.atomic_file import fsync_directory
@@ -38,14 +39,14 @@ from zvault.storage.file_layout import (
 )
 from zvault.storage.file_log import is_log_mark
 from zvault.storage.file_recovery import refuse_unreplayed
+from zvault.storage.file_survey import Stamper, scan
 from zvault.storage.file_system import FileSystem
 from zvault.storage.file_tree import PROVIDER
 from zvault.storage.file_writing import LogOptions, Writer
-from zvault.storage.listing import Stamp
+from zvault.storage.listing import ObjectInfo, Stamp
 
 DEFAULT_CACHE_BYTES = 16 << 20
 _MARK_FOLDER = "core/"
-_STAMP_AGE_NS = 2 * 10**9
 _READ_BYTES = 1 << 16
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 _AT_ONCE = 1_000
@@ -193,18 +194,27 @@ class FileStorage:
             names.discard(_MARK_FOLDER)
 
     def stamp(self, key: str) -> Stamp | None:
-        """Inode, time of change and size: every write, ours or a real server's, changes the time.
-
-        The kernel's clock ticks every few milliseconds, so a file that young may change without a
-        trace: it has no stamp yet (as in Git's index).
-        """
+        """See ``file_survey.py``; every write, ours or a real server's, changes it."""
+        now_ns = time.time_ns()
         try:
             found = os.lstat(f"{self._root}/{entry_path(key)}")
         except (OSError, ValueError):
             return None
-        if time.time_ns() - found.st_ctime_ns < _STAMP_AGE_NS:
-            return None
-        return found.st_ino, found.st_ctime_ns, found.st_size
+        return self._stamper.stamp(found, now_ns)
+
+    async def survey(self, known: Collection[str]) -> dict[str, ObjectInfo]:
+        """Every key with its stamp. Raises StorageError."""
+        try:
+            found = await asyncio.to_thread(scan, self._root, self._stamper)
+        except OSError as cause:
+            raise _error(cause, self._root, "") from None
+        if keys.MIGRATION_KEY in found and await self.get(keys.MIGRATION_KEY) is None:
+            del found[keys.MIGRATION_KEY]  # the log's own mark
+        return found
+
+    @functools.cached_property
+    def _stamper(self) -> Stamper:
+        return Stamper(self._root)
 
     def _remember(self, operations: Sequence[Operation], happened: bool) -> None:
         for operation in operations:

@@ -14,6 +14,10 @@ from zvault.storage.errors import InvalidKeyError
 MIGRATION_KEY = "core/migration"
 """Its presence makes every server refuse to start on the store."""
 
+KEYRING_KEY = "core/keyring"
+LAST_KEYS = ("core/seal-config", KEYRING_KEY)
+"""A copy writes them last, so that half a store never counts as an initialised Vault."""
+
 TEMPORARY_SUFFIX = ".temp"
 """What a real server appends to the name of the file it is writing."""
 

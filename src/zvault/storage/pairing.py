@@ -55,6 +55,20 @@ class Judged:
     foreign_b: bool = False
 
 
+def proof_of(entries: int, read_back: int, known: int = 0) -> str:
+    """How the equality of ``entries`` was seen, as the reports say it.
+
+    ``read-back`` and ``md5-listing``; ``unmoved`` for what was seen equal before and whose marks
+    have not moved since; several joined by ``+``.
+    """
+    kinds = {
+        "md5-listing": entries > read_back + known,
+        "read-back": read_back > 0 or not entries,
+        "unmoved": known > 0,
+    }
+    return "+".join(kind for kind, is_used in kinds.items() if is_used)
+
+
 async def merge(a: Storage, b: Storage) -> AsyncIterator[Pair]:
     """Every key of either store once, in the walk's order."""
     left, right = inventory(a), inventory(b)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Sequence
 from typing import TypeVar
 
 from zvault.base.clock import Clock, SystemClock
@@ -21,13 +21,17 @@ from zvault.storage.api import Operation, Put
 from zvault.storage.cache import FetchCache
 from zvault.storage.errors import InvalidKeyError, ReadOnlyStoreError, StorageError
 from zvault.storage.listing import ObjectInfo
-from zvault.storage.s3_client import Bucket
+from zvault.storage.s3_client import PAGE, Bucket
 from zvault.storage.s3_options import S3Options
 from zvault.storage.s3_retry import Retrier, Sleep
+from zvault.storage.window import each, ordered_map
 
 DEFAULT_CACHE_BYTES = 32 << 20
 NAME_LIMIT_BYTES = 1024
 PROBE_FOLDER = "zvault-probe/"
+_STRETCH = PAGE - 100
+"""So many keys are listed by one request even when some have come in between."""
+_PARALLEL_LISTINGS = 8
 T = TypeVar("T")
 
 
@@ -143,6 +147,31 @@ class S3Storage:
             if after is None or info.key > after:
                 yield info
 
+    async def survey(self, known: Collection[str]) -> dict[str, ObjectInfo]:
+        """Every key with its MD5; several stretches at a time where the provider's order allows."""
+        if not self._habits.ordered_listing:
+            return {info.key: info async for info in self.list_objects()}
+        ends: list[str | None] = [*sorted(known)[_STRETCH::_STRETCH], None]
+        stretches = zip([None, *ends], ends, strict=False)
+        found: dict[str, ObjectInfo] = {}
+        async with contextlib.aclosing(
+            ordered_map(each(stretches), self._stretch, _PARALLEL_LISTINGS)
+        ) as listed:
+            async for infos in listed:
+                found.update((info.key, info) for info in infos)
+        return found
+
+    async def _stretch(self, ends: tuple[str | None, str | None]) -> Sequence[ObjectInfo]:
+        """Every entry behind the first key, up to the second one included."""
+        after, last = ends
+        found = []
+        async with contextlib.aclosing(self._stream("", after)) as infos:
+            async for info in infos:
+                if last is not None and info.key > last:
+                    break
+                found.append(info)
+        return found
+
     async def check_access(self) -> tuple[str, ...]:
         """List, put, get and delete a probe, each one signed; the steps that were proven.
 
@@ -190,7 +219,7 @@ class S3Storage:
         async with self._slots:
             await self._retrier.run_or_absent(lambda: self._bucket.delete(key), key)
 
-    async def _stream(self, prefix: str, after: str | None) -> AsyncIterator[ObjectInfo]:
+    async def _stream(self, prefix: str, after: str | None) -> AsyncGenerator[ObjectInfo, None]:
         """Page by page, each repeated on its own; ends with an empty page."""
         last: str | None = None
         while page := await self._page(prefix, after if last is None else last):

@@ -14,13 +14,11 @@ from enum import Enum
 
 from zvault.storage.api import Delete, Put, Storage
 from zvault.storage.errors import CopyProofError
-from zvault.storage.keys import is_leftover_name, is_skipped_by_copy
+from zvault.storage.keys import LAST_KEYS, is_leftover_name, is_skipped_by_copy
 from zvault.storage.listing import ObjectInfo
 from zvault.storage.pairing import Judged, Pair, Verdict, judge
+from zvault.storage.remembered import Remembered
 from zvault.storage.window import ordered_map
-
-LAST_KEYS = ("core/seal-config", "core/keyring")
-KEYRING_KEY = LAST_KEYS[-1]
 
 
 class Deed(Enum):
@@ -46,7 +44,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The sum of outcomes. ``entries`` and ``bytes``: what the destination holds of the source."""
+    """The sum of outcomes. ``entries`` and ``bytes``: what the destination holds of the source.
+
+    ``known``: of ``kept``, what was seen equal before and has not moved since.
+    """
 
     kept: int = 0
     written: int = 0
@@ -54,6 +55,7 @@ class Tally:
     skipped: int = 0
     bytes: int = 0
     read_back: int = 0
+    known: int = 0
     foreign: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
 
@@ -98,13 +100,15 @@ class Transfer:
     """A pass from ``source`` to ``destination``.
 
     ``read_back``: every write and deletion is read back at once, so that the pass is a proof of its
-    own when the source stands still. Raises StorageError, CorruptEntryError, CopyProofError.
+    own when the source stands still. ``remembered`` is told what was seen equal. Raises
+    StorageError, CorruptEntryError, CopyProofError.
     """
 
     source: Storage
     destination: Storage
     parallel: int
     read_back: bool
+    remembered: Remembered | None = None
 
     async def run(self, pairs: AsyncIterator[Pair]) -> AsyncIterator[Outcome]:
         """Do every pair but the last keys; outcomes in the walk's order."""
@@ -129,6 +133,8 @@ class Transfer:
 
     async def _hold(self, pair: Pair) -> Outcome:
         judged = await judge(self.source, self.destination, pair)
+        if self.remembered is not None:
+            self.remembered.note(pair, judged)
         deed = decide(judged)
         if deed is Deed.WRITTEN:
             assert judged.value_a is not None

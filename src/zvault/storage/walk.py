@@ -6,10 +6,11 @@ walk resumes after any key. It names what a listing shows, stray files and lefto
 whether an entry is behind the name, ``get`` says.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 
 from zvault.storage.api import Storage
-from zvault.storage.listing import FlatListing, ObjectInfo
+from zvault.storage.listing import FlatListing, ObjectInfo, Stamped, Surveyed
 
 
 async def walk(
@@ -27,6 +28,19 @@ def inventory(
     if isinstance(storage, FlatListing):
         return storage.list_objects(prefix, after=after)
     return _descend(storage, prefix, after)
+
+
+async def survey(storage: Storage, known: Collection[str] = ()) -> dict[str, ObjectInfo]:
+    """Every key that ``walk`` names, with its mark where the store has one; in no promised order.
+
+    ``known`` as in ``Surveyed``. Memory: every key.
+    """
+    if isinstance(storage, Surveyed):
+        return await storage.survey(known)
+    found = {info.key: info async for info in inventory(storage)}
+    if isinstance(storage, Stamped):
+        return {key: replace(info, stamp=storage.stamp(key)) for key, info in found.items()}
+    return found
 
 
 async def _descend(storage: Storage, prefix: str, after: str | None) -> AsyncIterator[ObjectInfo]:

@@ -5,11 +5,17 @@ What lives here: one helper on asyncio. What never does: storage.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+async def each(items: Iterable[T]) -> AsyncGenerator[T, None]:
+    """Items that are known already, for ``ordered_map``."""
+    for item in items:
+        yield item
 
 
 async def ordered_map(

@@ -6,6 +6,7 @@ What never does: a shortcut around the doors. The stores are real in-memory stor
 real Stores port, so copy, delta and comparison are the product's own code.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 from zvault.base.clock import ManualClock
 from zvault.base.errors import BusyError, PreconditionError, UnreachableError, ZvaultError
 from zvault.base.secret import Secret
+from zvault.offline.examine import DECODED
+from zvault.offline.known import Known
 from zvault.ops.migration.errors import CanaryError, UnprovenStoreError
 from zvault.ops.migration.journal import Journal
 from zvault.ops.migration.model import Limits, Recovery, Side, SiteState, Target
@@ -33,7 +36,8 @@ from zvault.storage.api import Delete, Operation, Put, Storage
 from zvault.storage.errors import StoreUnreachableError
 from zvault.storage.inmem import InMemStorage
 from zvault.storage.keys import MIGRATION_KEY
-from zvault.storage.walk import walk
+from zvault.storage.listing import Stamp
+from zvault.storage.walk import survey
 
 FILE_URL = "file:data"
 S3_URL = "s3://bucket/vault"
@@ -106,6 +110,9 @@ class KilledStorage:
         await self._inner.apply(operations)
         self._killer.point(f"after apply {self.url} {operations[0].key}")
         await self._site.tick()
+
+    def stamp(self, key: str) -> Stamp | None:
+        return self._inner.stamp(key)
 
     async def close(self) -> None:
         return None
@@ -691,18 +698,26 @@ async def prove(
     shares: Sequence[Secret],
     *,
     still: bool,
+    known: Known,
     right: tuple[Secret, ...] = SHARES,
 ) -> Proof:
     """The stand-in of decryption: an entry opens when it begins as a sealed one does."""
-    entries, bad = 0, []
-    async for key in walk(storage):
+    decrypted, bad = 0, []
+    infos = await survey(storage, known.keys)
+    for key, info in sorted(infos.items()):
+        if known.fact(info) is not None:
+            continue
         value = await storage.get(key)
-        entries += 1
-        if value is not None and not value.startswith(SEALED) and key != MIGRATION_KEY:
+        decrypted += 1
+        if value is None or key == MIGRATION_KEY:
+            continue
+        if value.startswith(SEALED):
+            known.note(info, hashlib.md5(value).hexdigest(), DECODED)
+        else:
             bad.append(key)
     if bad or tuple(shares) != right:
         raise UnprovenStoreError(f"{storage.url} does not open: {bad}", hint="planted")
-    return Proof(entries=entries, secrets=entries)
+    return Proof(entries=len(infos), secrets=len(infos), decrypted=decrypted)
 
 
 def connect(
@@ -726,8 +741,10 @@ def connect(
         if tuple(shares) != site.shares:
             raise PreconditionError("these shares open another Vault")
 
-    async def prove_now(storage: Storage, shares: Sequence[Secret], *, still: bool) -> Proof:
-        return await prove(storage, shares, still=still, right=site.shares)
+    async def prove_now(
+        storage: Storage, shares: Sequence[Secret], *, still: bool, known: Known
+    ) -> Proof:
+        return await prove(storage, shares, still=still, known=known, right=site.shares)
 
     async def measure(storage: Storage) -> int:
         return 1

@@ -192,7 +192,7 @@ async def test_when_putting_back_fails_too_both_are_said_and_it_can_be_tried_aga
         if still:  # behind the fence
             site.gone = {FILE_URL}
             raise RuntimeError("planted")
-        return Proof(1, 1)
+        return Proof(1, 1, decrypted=1)
 
     object.__setattr__(operator.ports, "stores", With(stores, "prove", fail))
     proposal = await operator.propose(9, Options())

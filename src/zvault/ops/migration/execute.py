@@ -16,7 +16,14 @@ from zvault.ops.migration.errors import MigrationInterruptedError, MigrationRoll
 from zvault.ops.migration.journal import Journal, Record
 from zvault.ops.migration.ledger import DONE, ROLLED_BACK, Run, runs
 from zvault.ops.migration.model import Side
-from zvault.ops.migration.planning import COMMIT, MILESTONES, STEPS, require_suffix, resume_index
+from zvault.ops.migration.planning import (
+    COMMIT,
+    MILESTONES,
+    RELEASES,
+    STEPS,
+    require_suffix,
+    resume_index,
+)
 from zvault.ops.migration.world import World
 from zvault.ops.runtime.api import Desired
 from zvault.ops.stages.model import UnsealKind
@@ -38,6 +45,8 @@ class Execution:
         try:
             for name in await self._remaining():
                 await self._do(name)
+                if name in RELEASES:
+                    self._note_held()
             await self._require_arrived()
         except Exception as cause:
             await self._fail(cause)
@@ -92,7 +101,19 @@ class Execution:
         begin = world.ports.machine.monotonic()
         data = await step.act(world)
         seconds = round(world.ports.machine.monotonic() - begin, 3)
+        if world.hold.since is not None:
+            world.hold.parts.append((name, seconds))
         self._write("outcome", name, {**data, "took_seconds": seconds})
+
+    def _note_held(self) -> None:
+        """The server that clients wait for answers them from here on."""
+        hold = self.world.hold
+        if hold.since is None:
+            return
+        held = hold.so_far(self.world.ports.machine.monotonic())
+        hold.end()
+        self.world.say(f"clients waited {held.seconds:.1f} s: {held.describe()}")
+        self._write("held", "", held.to_json())
 
     async def _fail(self, cause: Exception) -> NoReturn:
         """Decide by reality, not by how far we believe to be."""

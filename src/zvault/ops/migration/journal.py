@@ -38,7 +38,7 @@ _BEGIN = b'{"v":'
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line. ``kind``: begin, undo, intent, outcome, abort, undone, end."""
+    """One line. ``kind``: begin, undo, intent, outcome, held, abort, undone, end."""
 
     run: str
     at_ns: int

@@ -11,7 +11,7 @@ from typing import Any
 
 from zvault.ops.migration.errors import StateLostError
 from zvault.ops.migration.journal import Record
-from zvault.ops.migration.model import Parameters, SiteState
+from zvault.ops.migration.model import Held, Parameters, SiteState
 
 OPEN, DONE, ROLLED_BACK, SUPERSEDED = "open", "done", "rolled-back", "superseded"
 
@@ -34,6 +34,8 @@ class Run:
     status: str = OPEN
     ended_ns: int | None = None
     supersedes: str | None = None
+    held: Held | None = None
+    """How long clients waited; None before they were let go on."""
 
     @property
     def id(self) -> str:
@@ -101,6 +103,8 @@ def _fold(run: Run, record: Record) -> Run:
         changed["entered"] = (*(name for name in run.entered if name != step), step)
     elif record.kind == "outcome":
         changed["outcomes"] = {**run.outcomes, step: record.data}
+    elif record.kind == "held":
+        changed["held"] = Held.from_json(record.data)
     elif record.kind == "abort":
         changed["aborting"] = True
     elif record.kind == "undone":

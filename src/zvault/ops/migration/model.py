@@ -99,6 +99,31 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """How long clients waited at the front door, and in which steps; seconds.
+
+    What the parts leave of ``seconds`` passed between them.
+    """
+
+    seconds: float
+    parts: tuple[tuple[str, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """For the journal."""
+        return {"seconds": self.seconds, "parts": [list(part) for part in self.parts]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Held":
+        """From the journal."""
+        return cls(data["seconds"], tuple((name, seconds) for name, seconds in data["parts"]))
+
+    def describe(self) -> str:
+        """The steps, longest first."""
+        ordered = sorted(self.parts, key=lambda part: part[1], reverse=True)
+        return ", ".join(f"{name} {seconds:.2f}" for name, seconds in ordered)
+
+
+@dataclass(frozen=True, slots=True)
 class Retired:
     """A store that a migration left behind; it holds ``core/migration`` with that run's id."""
 

@@ -19,9 +19,10 @@ from zvault.ops.migration.errors import (
 )
 from zvault.ops.migration.execute import Execution
 from zvault.ops.migration.journal import Journal, Record
-from zvault.ops.migration.ledger import Run, open_run, require_agreement
+from zvault.ops.migration.ledger import Run, open_run, require_agreement, runs
 from zvault.ops.migration.loss import Copy, decide_recovery, describe_loss
 from zvault.ops.migration.model import (
+    Held,
     Limits,
     Options,
     Parameters,
@@ -77,6 +78,8 @@ class Ended:
     from_stage: int
     to_stage: int
     active_stage: int
+    held: Held | None = None
+    """How long clients waited; None when they did not, or a killed process cannot say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +191,9 @@ class Operator:
         return Execution(self.journal, self._world(run.parameters), run)
 
     async def _ended(self, run: Run) -> Ended:
-        state = await self._state()
-        return Ended(run.id, run.parameters.from_stage, run.parameters.to_stage, state.stage)
+        state, parameters = await self._state(), run.parameters
+        held = next(one.held for one in runs(self.journal.records) if one.id == run.id)
+        return Ended(run.id, parameters.from_stage, parameters.to_stage, state.stage, held)
 
     async def _turns_back(self, waiting: Run, to_stage: int) -> bool:
         """Whether the wish is the reverse of a run that is committed but not finished."""

@@ -86,6 +86,9 @@ COMMIT = "commit"
 MILESTONES = ("start", "fence")
 """Steps that stand for all before them: behind them the earlier ones can no longer be observed."""
 
+RELEASES = ("unsealed", "unseal-by-hand")
+"""Steps after which clients wait no longer."""
+
 _HELD = ("agent-switch", "fence", "mark", "delta", "prove", "compare", "start", COMMIT, "activate")
 """The comparison comes last: what is done to the destination before its server starts is seen."""
 _CLIENTS_TO_PLAINTEXT = ("allow-plaintext", "move-clients", "quiet")

@@ -79,10 +79,14 @@ class DoorFacts:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Every entry of a store was decrypted; the figures of it."""
+    """Every entry of a store was decrypted; the figures of it.
+
+    ``decrypted``: how many of the entries just now, the others before.
+    """
 
     entries: int
     secrets: int
+    decrypted: int
 
 
 class Stores(Protocol):
@@ -100,23 +104,35 @@ class Stores(Protocol):
         """Signed put, get, list, delete of a probe; the error names the cause."""
 
     async def copy(self, source: str, destination: str) -> dict[str, Any]:
-        """Make the destination equal to the source as it is now; it may be serving."""
+        """Make the destination equal to the source as it is now; it may be serving.
+
+        ``read`` among the figures: how many entries were looked at and not only listed.
+        """
         ...
 
     async def sync(self, source: str, destination: str) -> dict[str, Any]:
-        """The delta, deletions included; the source stands still."""
+        """The delta, deletions included; the source stands still.
+
+        What this process saw equal before and has not moved since is not read again.
+        """
         ...
 
     async def compare(self, source: str, destination: str) -> dict[str, Any]:
-        """Raises StoresDifferError naming the first differences."""
+        """Raises StoresDifferError naming the first differences. Reads what ``sync`` would."""
         ...
 
     async def prove(self, url: str, shares: Sequence[Secret], *, still: bool) -> Proof:
-        """Read and decrypt every entry. Raises UnprovenStoreError naming what did not open.
+        """Every entry was read and decrypted: now, or before by this process and has not moved.
+
+        Raises UnprovenStoreError naming what did not open.
 
         ``still``: nobody writes to it, so entries must also fit each other (no token without its
         lease); a copy of a store that was being written to need not yet.
         """
+        ...
+
+    def is_known(self, url: str) -> bool:
+        """Whether this process has decrypted that store before."""
         ...
 
     async def check_shares(self, url: str, shares: Sequence[Secret]) -> None:

@@ -1,15 +1,17 @@
 """Stores by URL, for the steps: looked at, filled, compared, marked, emptied.
 
-What lives here: the storage room's functions behind the Stores port. What never does: opening (the
-opener comes from ``app/wiring.py``), a value decrypted (the prover does that, offline).
-Invariant: every call opens the store and closes it again, so a file store's lock is held no longer
-than one call and a server can start right after it.
+What lives here: the storage room's functions behind the Stores port, and what they remember of a
+run: which entries were seen equal and which were decrypted. What never does: opening (the opener
+comes from ``app/wiring.py``), a value decrypted (the prover does that, offline).
+Invariants: every call opens the store and closes it again, so a file store's lock is held no longer
+than one call and a server can start right after it. The memory is this process's alone: a run that
+is resumed reads everything once more.
 """
 
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
@@ -18,6 +20,7 @@ from zvault.base import gotime
 from zvault.base.clock import Clock
 from zvault.base.errors import ZvaultError
 from zvault.base.secret import Secret
+from zvault.offline.known import Known
 from zvault.ops.migration.errors import (
     ForeignMarkerError,
     MarkerNotKeptError,
@@ -30,6 +33,7 @@ from zvault.storage.compare import compare_stores, describe
 from zvault.storage.copy import Progress, copy_store, sync_store
 from zvault.storage.errors import StoreNotFoundError
 from zvault.storage.keys import MIGRATION_KEY
+from zvault.storage.remembered import Remembered
 from zvault.storage.walk import walk
 
 _KEYRING = "core/keyring"
@@ -47,8 +51,10 @@ class Prover(Protocol):
     """Decrypts every entry of an open store."""
 
     async def __call__(
-        self, storage: Storage, shares: Sequence[Secret], *, still: bool
-    ) -> Proof: ...
+        self, storage: Storage, shares: Sequence[Secret], *, still: bool, known: Known
+    ) -> Proof:
+        """What is ``known`` and has not moved was decrypted before; what is decrypted is noted."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,10 @@ class OpenedStores:
     """Drops what an emptied store leaves (a folder); nothing for a bucket."""
     on_progress: Callable[[Progress], None]
     clock: Clock
+    _seen: dict[tuple[str, str], Remembered] = field(default_factory=dict)
+    """Of source and destination: what was seen equal."""
+    _known: dict[str, Known] = field(default_factory=dict)
+    """Of a store: what was decrypted."""
 
     async def look(self, url: str) -> StoreFacts:
         """See Stores. Any trouble is ``reachable=False`` with its sentence."""
@@ -101,10 +111,16 @@ class OpenedStores:
                     there,
                     on_progress=self.on_progress,
                     source_may_change=True,
+                    remembered=self._remembered(source, destination),
                     clock=self.clock,
                 )
-                return {"entries": copied.entries, "bytes": copied.bytes, "proof": copied.proof}
-            return await self._sync(here, there)
+                return {
+                    "entries": copied.entries,
+                    "read": copied.entries,
+                    "bytes": copied.bytes,
+                    "proof": copied.proof,
+                }
+            return await self._sync(here, there, self._remembered(source, destination))
 
     async def sync(self, source: str, destination: str) -> dict[str, Any]:
         """See Stores."""
@@ -112,7 +128,7 @@ class OpenedStores:
             self._open(source, read_only=True) as here,
             self._open(destination, read_only=False) as there,
         ):
-            return await self._sync(here, there)
+            return await self._sync(here, there, self._remembered(source, destination))
 
     async def compare(self, source: str, destination: str) -> dict[str, Any]:
         """See Stores."""
@@ -120,18 +136,29 @@ class OpenedStores:
             self._open(source, read_only=True) as here,
             self._open(destination, read_only=True) as there,
         ):
-            found = await compare_stores(here, there)
+            remembered = self._remembered(source, destination)
+            found = await compare_stores(here, there, remembered=remembered)
         if not found.equal:
             raise StoresDifferError(
                 f"{destination} is not what {source} is: {describe(found)}",
                 hint="something else writes to one of them",
             )
-        return {"compared": found.compared, "skipped": found.skipped, "proof": found.proof}
+        return {
+            "compared": found.compared,
+            "read": found.compared - found.known,
+            "skipped": found.skipped,
+            "proof": found.proof,
+        }
 
     async def prove(self, url: str, shares: Sequence[Secret], *, still: bool) -> Proof:
         """See Stores."""
+        known = self._known.setdefault(url, Known(self.clock))
         async with self._open(url, read_only=True) as storage:
-            return await self.prover(storage, shares, still=still)
+            return await self.prover(storage, shares, still=still, known=known)
+
+    def is_known(self, url: str) -> bool:
+        """See Stores."""
+        return url in self._known
 
     async def check_shares(self, url: str, shares: Sequence[Secret]) -> None:
         """See Stores."""
@@ -178,15 +205,21 @@ class OpenedStores:
             return
         await self.remove_place(url)
 
-    async def _sync(self, here: Storage, there: Storage) -> dict[str, Any]:
+    def _remembered(self, source: str, destination: str) -> Remembered:
+        return self._seen.setdefault((source, destination), Remembered(self.clock))
+
+    async def _sync(self, here: Storage, there: Storage, remembered: Remembered) -> dict[str, Any]:
         # It deletes what the source does not have: never all of somebody else's Vault.
         if are_different_vaults(await _fingerprint(here), await _fingerprint(there)):
             raise NotEmptyError(
                 f"{there.url} holds another Vault by now", hint="name an empty place"
             )
-        done = await sync_store(here, there, on_progress=self.on_progress, clock=self.clock)
+        done = await sync_store(
+            here, there, on_progress=self.on_progress, remembered=remembered, clock=self.clock
+        )
         return {
             "entries": done.entries,
+            "read": done.entries + done.deleted - done.known,
             "written": done.written,
             "deleted": done.deleted,
             "proof": done.proof,

@@ -14,7 +14,7 @@ from zvault.ops.migration.errors import (
     ServerSilentError,
     StillSealedError,
 )
-from zvault.ops.migration.model import Limits, Parameters, Side, Target
+from zvault.ops.migration.model import Held, Limits, Parameters, Side, Target
 from zvault.ops.migration.ports import Ports, SealFacts
 
 _POLL_SECONDS = 0.05
@@ -22,9 +22,27 @@ _POLL_SECONDS = 0.05
 
 @dataclass(slots=True)
 class Hold:
-    """Since when clients wait, in seconds of the monotonic clock; None outside of a hold."""
+    """Since when clients wait, in seconds of the monotonic clock; None outside of a hold.
+
+    ``parts``: the steps done since, each with the seconds it took.
+    """
 
     since: float | None = None
+    parts: list[tuple[str, float]] = field(default_factory=list)
+
+    def begin(self, now: float) -> None:
+        """Clients wait from now on, unless they do already."""
+        if self.since is None:
+            self.since, self.parts = now, []
+
+    def so_far(self, now: float) -> Held:
+        """How long they have waited."""
+        seconds = 0.0 if self.since is None else now - self.since
+        return Held(round(seconds, 3), tuple(self.parts))
+
+    def end(self) -> None:
+        """They wait no longer."""
+        self.since = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ class Commit(CheckStep):
         return state is not None and state.run == world.parameters.run
 
     async def act(self, world: World) -> dict[str, Any]:
-        machine, hold = world.ports.machine, world.hold
-        held = 0.0 if hold.since is None else machine.monotonic() - hold.since
+        held, limit = world.hold.so_far(world.ports.machine.monotonic()), world.limits.hold_seconds
         # Later than this, the front door has begun to answer 503: better the old stage at once.
-        if world.parameters.moves_store and held > world.limits.hold_seconds:
+        if world.parameters.moves_store and held.seconds > limit:
             raise HeldTooLongError(
-                f"clients have waited {held:.0f} s, the limit is {world.limits.hold_seconds:.0f} s",
+                f"clients have waited {held.seconds:.0f} s, the limit is {limit:.0f} s"
+                f" ({held.describe()})",
                 hint="raise limits.hold_seconds in zvault.toml, or migrate in a quiet hour",
             )
         before = await world.ports.state.read()
@@ -37,7 +37,7 @@ class Commit(CheckStep):
                 retired=self._retired(world, before.retired if before else ()),
             )
         )
-        return {"held_seconds": round(held, 3)}
+        return {"held_seconds": held.seconds}
 
     def _retired(self, world: World, before: tuple[Retired, ...]) -> tuple[Retired, ...]:
         kept = tuple(old for old in before if old.url != world.destination.store_url)

@@ -35,7 +35,7 @@ class Restart(CheckStep):
         return await _runs(world, world.destination)
 
     async def act(self, world: World) -> dict[str, Any]:
-        world.hold.since = world.ports.machine.monotonic()
+        world.hold.begin(world.ports.machine.monotonic())
         await world.ports.server.stop()
         await ensure_running(world, world.destination)
         return {}
@@ -77,7 +77,7 @@ class Fence(CheckStep):
         return not (await world.ports.vault.seal_status(world.source.target)).reachable
 
     async def act(self, world: World) -> dict[str, Any]:
-        world.hold.since = world.ports.machine.monotonic()
+        world.hold.begin(world.ports.machine.monotonic())
         await world.ports.server.fence()
         if (await world.ports.vault.seal_status(world.source.target)).reachable:
             raise StillServingError(
