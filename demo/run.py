@@ -18,8 +18,8 @@ from demo.bulk import store_entries
 from demo.casting import cast
 from demo.ending import prove_the_end, search_for_leaks, secret_needles
 from demo.leaks.canaries import Canaries
-from demo.leaks.files import search_bytes
 from demo.leaks.processes import ProcessSampler
+from demo.leaks.search import Search
 from demo.leftovers import S3_PROCESS, end_leftovers, end_site, note_process
 from demo.load.client import Client
 from demo.options import Options
@@ -168,11 +168,11 @@ def write_report(run: Run) -> list[Path]:
     folder, outcome = run.options.reports, run.outcome
     files = [folder / "demo-report.json", folder / "demo-report.html"]
     texts = _report_texts(outcome)
-    needles = secret_needles(run.place, run.expected)
+    search = Search(secret_needles(run.place, run.expected))
     leaks = [
         str(leak)
         for path, text in zip(files, texts, strict=True)
-        for leak in search_bytes(text.encode(), needles, path.name)
+        for leak in search.inside(text.encode(), path.name)
     ]
     if leaks:
         raise LeakingReportError(f"the report is not written: {leaks[0]}")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import zstandard
 
-from demo.leaks.files import Leak
 from demo.leaks.needles import Needle, needles
+from demo.leaks.search import Leak
 
 NAME = "canary"
 _FILES = ("raw", "hex", "base64", "base64url", "inside.json")

@@ -9,8 +9,8 @@ import os
 import threading
 from pathlib import Path
 
-from demo.leaks.files import Leak, search_bytes
 from demo.leaks.needles import Needle
+from demo.leaks.search import Leak, Search
 
 _ROUND_SECONDS = 0.03
 _LOOKS = 4
@@ -38,10 +38,9 @@ class ProcessSampler:
 
     def leaks(self, needles: list[Needle]) -> list[Leak]:
         """What lay in any argument or environment seen so far."""
+        search = Search(needles)
         return [
-            leak
-            for content, where in self._seen.items()
-            for leak in search_bytes(content, needles, where)
+            leak for content, where in self._seen.items() for leak in search.inside(content, where)
         ]
 
     def start(self) -> None:

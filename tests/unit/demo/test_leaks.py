@@ -8,13 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.leaks.canaries import Canaries
-from demo.leaks.files import search_bytes, search_files
-from demo.leaks.needles import needles
+from demo.leaks.files import search_files
+from demo.leaks.needles import Needle, needles
 from demo.leaks.processes import ProcessSampler
+from demo.leaks.search import Search, Sieve
 
 SECRET = st.binary(min_size=8, max_size=80)
 
@@ -32,13 +34,32 @@ def test_a_secret_is_found_in_every_spelling_and_inside_longer_base64(
         base64.urlsafe_b64encode(before + secret + after).rstrip(b"="),
     ]
     for content in hay:
-        assert search_bytes(content, needles("it", secret), "here")
+        assert Search(needles("it", secret)).inside(content, "here")
 
 
 @given(st.binary(max_size=2000))
 def test_another_secret_is_not_found(content: bytes) -> None:
     secret = b"\x00never-in-the-examples\xff\xfe\xfd"
-    assert not search_bytes(content.replace(secret, b""), needles("it", secret), "here")
+    assert not Search(needles("it", secret)).inside(content.replace(secret, b""), "here")
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=3), min_size=1, max_size=12),
+    st.binary(max_size=60),
+    st.integers(1, 9),
+)
+def test_every_needle_is_found_however_they_overlap_and_wherever_a_stream_is_cut(
+    patterns: list[bytes], content: bytes, size: int
+) -> None:
+    wanted = [Needle(str(n), "as it is", pattern) for n, pattern in enumerate(patterns)]
+    there = {needle.of for needle in wanted if needle.pattern in content}
+    search = Search(wanted)
+    assert {leak.of for leak in search.inside(content, "here")} == there
+    sieve = Sieve(io.BytesIO(content), search, "here")
+    while sieve.read(size):
+        pass
+    assert {leak.of for leak in sieve.leaks} == there
+    assert (len(sieve.leaks), sieve.size) == (len(there), len(content))
 
 
 def test_a_secret_too_short_to_look_for_is_refused() -> None:
@@ -84,6 +105,38 @@ def test_a_secret_in_a_gzipped_archive_or_a_file_name_is_found(tmp_path: Path) -
     found = {leak.where for leak in search_files(tmp_path, needles("it", secret), []).leaks}
     assert f"{tmp_path / 'x.tar.gz'} (inner)" in found
     assert any("the name of" in where for where in found)
+
+
+def packed(members: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name, body in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+    return content.getvalue()
+
+
+def test_a_secret_deep_in_a_large_archive_is_found_and_its_member_is_named(tmp_path: Path) -> None:
+    secret = secrets.token_bytes(24)
+    noise = secrets.token_bytes(700_001)
+    bodies = {"first": noise, "second": noise + secret + noise, "third": noise}
+    (tmp_path / "x.tar.zst").write_bytes(zstandard.ZstdCompressor().compress(packed(bodies)))
+    found = search_files(tmp_path, needles("it", secret), [])
+    inside = {leak.where.partition(" ")[2] for leak in found.leaks}
+    assert inside - {""} == {"(decompressed)", "(second)"}
+    assert (found.files, found.archive_members) == (1, 4)
+    assert found.bytes_searched > 4 * len(noise)
+
+
+def test_what_follows_the_end_of_an_archive_is_searched_too(tmp_path: Path) -> None:
+    secret = secrets.token_bytes(24)
+    compress = zstandard.ZstdCompressor().compress
+    frames = compress(packed({"a": b"1"})), compress(b"hidden " + secret)
+    (tmp_path / "x.tar.zst").write_bytes(b"".join(frames))
+    (tmp_path / "y.zst").write_bytes(b"".join(frames))
+    where = {leak.where for leak in search_files(tmp_path, needles("it", secret), []).leaks}
+    assert where >= {f"{tmp_path / name} (decompressed)" for name in ("x.tar.zst", "y.zst")}
 
 
 def test_an_archive_that_is_none_stops_the_search(tmp_path: Path) -> None:
