@@ -74,7 +74,22 @@ def test_a_path_without_a_plain_service_name_names_none(raw: bytes) -> None:
 
 
 PIECES = st.sampled_from(
-    [b"/", b".", b"..", b"%2e", b"%2f", b"%25", b"%", b"a", b";", b"\\", b"calc", b"%5C", b"2f", b"2e"]
+    [
+        b"/",
+        b".",
+        b"..",
+        b"%2e",
+        b"%2f",
+        b"%25",
+        b"%",
+        b"a",
+        b";",
+        b"\\",
+        b"calc",
+        b"%5C",
+        b"2f",
+        b"2e",
+    ]
 )
 
 

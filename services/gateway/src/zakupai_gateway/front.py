@@ -3,7 +3,7 @@
 What lives here: one ASGI middleware. What never does: a decision about who may pass.
 """
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zakupai_gateway.gate import websocket_refused
 
@@ -30,7 +30,7 @@ async def _refuse(scope: Scope, send: Send) -> None:
         await send({"type": "websocket.close", "code": 1003})
         return
 
-    async def send_as_response(message: dict[str, object]) -> None:
+    async def send_as_response(message: Message) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})
 
     await websocket_refused().send(send_as_response)

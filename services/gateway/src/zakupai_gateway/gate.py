@@ -93,7 +93,7 @@ class Gate:
         if scope["method"] not in METHODS:
             allowed = {"Allow": ", ".join(sorted(METHODS))}
             raise ProblemError(405, "method-not-allowed", "no service has it", headers=allowed)
-        if any(name == b"upgrade" and b"websocket" in value.lower() for name, value in scope["headers"]):
+        if _wants_websocket(scope):
             raise websocket_refused()
         return upstream, target.path
 
@@ -192,11 +192,14 @@ def address_of(scope: Scope, trusted: tuple[Network, ...]) -> str:
     """Where the request comes from, as far as it can be believed."""
     peer = scope["client"][0] if scope.get("client") else ""
     forwarded = (
-        [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        if trusted
-        else ()
+        [value for name, value in scope["headers"] if name == b"x-forwarded-for"] if trusted else ()
     )
     return client_address(peer, forwarded, trusted)
+
+
+def _wants_websocket(scope: Scope) -> bool:
+    headers = scope["headers"]
+    return any(name == b"upgrade" and b"websocket" in value.lower() for name, value in headers)
 
 
 def websocket_refused() -> ProblemError:

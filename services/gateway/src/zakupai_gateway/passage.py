@@ -15,8 +15,8 @@ from multidict import CIMultiDict
 from starlette.types import Message, Receive, Scope, Send
 from yarl import URL
 
+from zakupai_common.breaker import Breaker
 from zakupai_common.web.errors import ProblemError
-from zakupai_gateway.breaker import Breaker
 from zakupai_gateway.headers import to_client
 from zakupai_gateway.leaving import Leaving, LeftError
 from zakupai_gateway.table import Upstream
@@ -92,9 +92,7 @@ class Passage:
             async with response:
                 await self._answer(response, onward, leaving, send)
 
-    async def _ask(
-        self, scope: Scope, onward: Onward, leaving: Leaving
-    ) -> aiohttp.ClientResponse:
+    async def _ask(self, scope: Scope, onward: Onward, leaving: Leaving) -> aiohttp.ClientResponse:
         """The answer's head. Only this tells the breaker: who answers at all is not dead."""
         url = URL(self.upstream.address + onward.target, encoded=True)
         told = False

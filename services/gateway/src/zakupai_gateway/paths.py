@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass
 
 PREFIX = b"/api/"
-_PLAIN = re.compile(rb"/api/([a-z][a-z0-9-]{0,31})((?:/[A-Za-z0-9_~:@!$&'()*+,=-][A-Za-z0-9._~:@!$&'()*+,=-]*)*/?)")
+_PLAIN = re.compile(
+    rb"/api/([a-z][a-z0-9-]{0,31})((?:/[A-Za-z0-9_~:@!$&'()*+,=-][A-Za-z0-9._~:@!$&'()*+,=-]*)*/?)"
+)
 _ALLOWED = re.compile(rb"[A-Za-z0-9._~:@!$&'()*+,;=%/-]*")
 _BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")

@@ -11,7 +11,6 @@ import secrets
 import uuid
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -19,7 +18,6 @@ from sqlalchemy import (
     ForeignKey,
     LargeBinary,
     MetaData,
-    Row,
     Table,
     Text,
     Uuid,
@@ -82,6 +80,18 @@ class Session:
     """Of the refresh token."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A refresh token and its session, as they are now."""
+
+    used_at: datetime.datetime | None
+    expires_at: datetime.datetime
+    session_id: uuid.UUID
+    user_id: str
+    ended_at: datetime.datetime | None
+    session_expires_at: datetime.datetime
+
+
 async def begin(connection: AsyncConnection, user: str, now: datetime.datetime) -> Session:
     """A new session; what this user's ended sessions left behind goes."""
     gone = delete(SESSIONS).where(_S.user_id == user, _S.expires_at < now)
@@ -96,7 +106,10 @@ async def begin(connection: AsyncConnection, user: str, now: datetime.datetime) 
 async def look(
     connection: AsyncConnection, token: Secret[str], now: datetime.datetime
 ) -> tuple[Shown, str]:
-    """What it is and whose ("" if unknown), without using it up. One used before ends its session."""
+    """What it is and whose ("" if unknown), without using it up.
+
+    One that was used before ends its session.
+    """
     found = await _find(connection, token)
     shown = await _judge(connection, found, now)
     return shown, found.user_id if found else ""
@@ -139,7 +152,7 @@ async def end_all(
     )
 
 
-async def _find(connection: AsyncConnection, token: Secret[str]) -> Row[Any] | None:
+async def _find(connection: AsyncConnection, token: Secret[str]) -> _Found | None:
     """The token and its session; the session is locked, so its tokens are judged one by one."""
     digest = _digest(token)
     its_session = select(_R.session_id).where(_R.digest == digest).scalar_subquery()
@@ -152,16 +165,17 @@ async def _find(connection: AsyncConnection, token: Secret[str]) -> Row[Any] | N
             _R.session_id,
             _S.user_id,
             _S.ended_at,
-            _S.expires_at.label("session_expires_at"),
+            _S.expires_at,
         )
         .join(SESSIONS, _S.id == _R.session_id)
         .where(_R.digest == digest)
     )
-    return (await connection.execute(query)).one_or_none()
+    found = (await connection.execute(query)).one_or_none()
+    return None if found is None else _Found(*found)
 
 
 async def _judge(
-    connection: AsyncConnection, found: Row[Any] | None, now: datetime.datetime
+    connection: AsyncConnection, found: _Found | None, now: datetime.datetime
 ) -> Shown:
     if found is None:
         return Shown.UNKNOWN

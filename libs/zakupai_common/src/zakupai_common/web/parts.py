@@ -6,7 +6,7 @@ What lives here: the value that routes get. What never does: how the parts are m
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
@@ -15,6 +15,8 @@ from redis.asyncio import Redis
 from zakupai_common.db import Database
 from zakupai_common.vault.store import SecretStore
 from zakupai_common.web.settings import ServiceSettings
+
+T = TypeVar("T")
 
 
 def utc_now() -> datetime.datetime:
@@ -32,6 +34,7 @@ class Parts:
     clock: Callable[[], datetime.datetime] = utc_now
     _database: Database | None = None
     _redis: Redis | None = None
+    _own: dict[type[Any], Any] = field(default_factory=dict)
 
     @property
     def database(self) -> Database:
@@ -54,6 +57,17 @@ class Parts:
     def use_redis(self, redis: Redis) -> None:
         """From now on this is it."""
         self._redis = redis
+
+    def put(self, part: object) -> None:
+        """A part of the service's own, made by a ``Lifetime``; found again by its type."""
+        self._own[type(part)] = part
+
+    def own(self, kind: type[T]) -> T:
+        """The part of this type. Raises LookupError before its lifetime began."""
+        part: T | None = self._own.get(kind)
+        if part is None:
+            raise LookupError(f"this service has no {kind.__name__}")
+        return part
 
 
 def _parts(request: Request) -> Parts:

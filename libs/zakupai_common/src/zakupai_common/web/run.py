@@ -49,7 +49,7 @@ def main(service: Service, arguments: list[str] | None = None) -> int:
     try:
         environ = _environment(told.env_file)
         settings = settings_from_environment(
-            environ, database=service.database, redis=service.redis
+            environ, database=service.database, redis=service.redis, options=service.options
         )
         store = SecretStore(VaultSettings.from_environment(environ), service.declared())
     except (SettingsError, VaultSettingsError) as error:

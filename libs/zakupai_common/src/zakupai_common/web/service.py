@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from zakupai_common.db import Database, DatabaseLogin, DatabaseSettings, DatabaseUnavailableError
 from zakupai_common.migrations import newest_revision
@@ -41,6 +42,8 @@ from zakupai_common.web.settings import ServiceSettings
 
 Lifetime = Callable[[Parts], AbstractAsyncContextManager[None]]
 """Something that a service starts and stops with the app (a client, a background task)."""
+Guard = Callable[[ASGIApp, Parts], ASGIApp]
+"""Gets what it stands before, body limit included."""
 _COMMON_ANSWERS = (400, 401, 403, 413, 422, 500, 503)
 
 
@@ -59,6 +62,10 @@ class Service:
     redis: bool = False
     body_limits: Mapping[str, int] = field(default_factory=dict)
     lifetimes: Sequence[Lifetime] = ()
+    options: Sequence[str] = ()
+    """Names of its own settings in the environment, ``ZAKUPAI_NAME_…``; none of them secret."""
+    guard: Guard | None = None
+    """Decides who passes instead of the gateway's proof: the gateway itself has none to show."""
 
     @cached_property
     def home(self) -> str:
@@ -89,7 +96,9 @@ class Service:
 
     def declared(self) -> list[Declared[Any]]:
         """Every secret it needs: its own, and those of its parts."""
-        found: list[Declared[Any]] = [self.identity_key, self.also_identity_key, *self.secrets]
+        found: list[Declared[Any]] = list(self.secrets)
+        if self.guard is None:
+            found += [self.identity_key, self.also_identity_key]
         if self.database:
             found += [self.database_user, self.database_password]
         if self.redis:
@@ -159,8 +168,11 @@ def create_app(service: Service, settings: ServiceSettings, store: SecretStore) 
     metrics = HttpMetrics(service.name, parts.registry)
     parts.registry.register(SecretsCollector(service.name, store))
     # The last one added is the outermost.
-    app.add_middleware(Identity, keys=lambda: service.identity_keys(store))
+    if service.guard is None:
+        app.add_middleware(Identity, keys=lambda: service.identity_keys(store))
     app.add_middleware(BodyLimit, default_bytes=DEFAULT_BYTES, paths=service.body_limits)
+    if service.guard is not None:
+        app.add_middleware(service.guard, parts)
     app.add_middleware(Answering, observers=(metrics.answered, log_answer))
     app.add_middleware(RequestId)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

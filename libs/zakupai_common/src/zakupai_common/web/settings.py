@@ -8,7 +8,7 @@ environment; all that is missing is named at once.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +55,8 @@ class ServiceSettings:
     redis_port: int = 6379
     urls: Mapping[str, str] = field(default_factory=dict)
     """Addresses of other services by name, from ``ZAKUPAI_NAME_URL``."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What the service's own variables say, by their names; those that are set."""
 
     @property
     def in_development(self) -> bool:
@@ -67,10 +69,12 @@ def settings_from_environment(
     folder: Path | None = None,
     database: bool = False,
     redis: bool = False,
+    options: Sequence[str] = (),
 ) -> ServiceSettings:
     """Read ``ZAKUPAI_*``; ``folder`` is where an ``.env`` would lie (the working folder).
 
-    ``database`` and ``redis``: the service needs them. Raises SettingsError.
+    ``database`` and ``redis``: the service needs them. ``options``: names of further variables.
+    Raises SettingsError.
     """
     told = dict(os.environ if environ is None else environ)
     environment = told.get("ZAKUPAI_ENVIRONMENT", "production")
@@ -104,6 +108,7 @@ def settings_from_environment(
             for name, value in sorted(told.items())
             if value and (found := _URL_NAME.fullmatch(name))
         },
+        options={name: told[name] for name in options if told.get(name)},
     )
 
 

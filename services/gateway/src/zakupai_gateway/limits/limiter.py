@@ -8,7 +8,7 @@ Invariant: while the breaker is open no request waits for Redis but one trial af
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from zakupai_gateway.breaker import Breaker
+from zakupai_common.breaker import Breaker
 from zakupai_gateway.limits.gcra import Charge, Decision
 from zakupai_gateway.limits.local import LocalLimits
 from zakupai_gateway.limits.redis_limits import LimitsUnavailableError, RedisLimits

@@ -79,9 +79,7 @@ class RedisLimits:
             return list(await pipeline.execute(raise_on_error=False))
 
 
-def _settle(
-    charges: Sequence[Charge], future: "asyncio.Future[Decision]", answer: object
-) -> None:
+def _settle(charges: Sequence[Charge], future: "asyncio.Future[Decision]", answer: object) -> None:
     if future.done():
         return  # its request went away
     if not isinstance(answer, list):

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from zakupai_gateway.breaker import Breaker
+from zakupai_common.breaker import Breaker
 
 FAILURES, PAUSE = 3, 10.0
 
