@@ -194,7 +194,7 @@ async def golden(name: str, directory: Path) -> AsyncIterator[tuple[Running, Gol
 
 def slow_down(server: Running) -> None:
     """Storage calls take their time, as on a disk, and not always the same."""
-    storage = server.core.storage
+    storage = server.open.barrier.storage
     get, apply = storage.get, storage.apply
     luck = random.Random(7)
 

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 ZERO_TIME = "0001-01-01T00:00:00Z"
 ZERO_NS = -62_135_596_800_000_000_000
 SECOND_NS = 1_000_000_000
+NEVER_NS = 1 << 63
+"""Later than every time Go can write."""
 _INT64_END = 1 << 63
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,6 +68,19 @@ def parse_time(text: str) -> int:
         offset = int(zone[1:3]) * 3600 + int(zone[4:6]) * 60
         seconds -= offset if zone[0] == "+" else -offset
     return seconds * SECOND_NS + int((fraction or "0").ljust(9, "0"))
+
+
+def parse_moment(value: object) -> int:
+    """Nanoseconds since the epoch of RFC 3339 text or of whole seconds, as number or as text.
+
+    Raises ValueError for anything else.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
+        return int(text) * SECOND_NS
+    if isinstance(text, str):
+        return parse_time(text)
+    raise ValueError("not a time")
 
 
 def parse_duration(text: str) -> int:

@@ -113,7 +113,7 @@ class Unsealed:
         self.cors = Cors(barrier)
         self.rekey = Rekey(barrier, config, random_bytes)
         self.audit = AuditBroker(clock, metrics, self._audit_failed)
-        self.policies = PolicyStore(View(barrier, POLICY_PREFIX), barrier.family)
+        self.policies = PolicyStore(View(barrier, POLICY_PREFIX), barrier.family, clock)
         self.mounts = MountService(
             barrier, settings, clock=clock, random_bytes=random_bytes, maker=self._maker
         )

@@ -3,9 +3,10 @@
 The rules themselves (``raw``) are HCL or JSON; ``hcl/`` reads them, ``engine/policy`` judges.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from zvault.base.gotime import ZERO_NS
 from zvault.records.codec import Codec, Kind, Member
 
 PREFIX = "sys/policy/"
@@ -31,6 +32,45 @@ _MEMBERS = [
     Member("Type", Kind.INT, "type"),
 ]
 _CODEC = Codec("policy", PolicyEntry, _MEMBERS, newline=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What OpenBao keeps of a policy besides; times in ns, ``ZERO_NS`` for none."""
+
+    version: int = 0
+    """Counts its writes."""
+    cas_required: bool = False
+    expires_ns: int = ZERO_NS
+    modified_ns: int = ZERO_NS
+    takes_wildcards: bool = False
+    takes_slashes: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+_UPKEEP_CODEC = Codec(
+    "policy",
+    Upkeep,
+    [
+        Member("DataVersion", Kind.INT, "version"),
+        Member("CASRequired", Kind.BOOL, "cas_required"),
+        Member("Expiration", Kind.TIME, "expires_ns"),
+        Member("Modified", Kind.TIME, "modified_ns"),
+        Member("AllowWildcardsInIdentityTemplates", Kind.BOOL, "takes_wildcards"),
+        Member("AllowSlashesInIdentityTemplates", Kind.BOOL, "takes_slashes"),
+    ],
+    newline=False,
+)
+
+
+def upkeep_of(entry: PolicyEntry) -> Upkeep | None:
+    """None: no OpenBao that keeps any has written the policy. Raises RecordError."""
+    return _UPKEEP_CODEC.from_json(entry.extra) if "DataVersion" in entry.extra else None
+
+
+def with_upkeep(entry: PolicyEntry, upkeep: Upkeep) -> PolicyEntry:
+    """The entry as OpenBao writes it."""
+    return replace(entry, extra=_UPKEEP_CODEC.to_json(upkeep))
 
 
 def decode_policy(data: bytes) -> PolicyEntry:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.engine_server import start_server
-from tests.support.openbao import OpenBao
 from tests.support.openbao import running as running_openbao
 from zvault.base.clock import SystemClock
 from zvault.engine.core import Core
@@ -41,7 +40,8 @@ class Server:
     name: str
     ask: Ask
     root: str
-    address: str
+    knows_endings: bool
+    """Policies can be given an end: OpenBao's, and the engine's in a store of that family."""
 
     def status(self, method: str, path: str, body: Any = None, token: str | None = None) -> int:
         """The status of one request; ``token`` None is root."""
@@ -164,6 +164,7 @@ class Store:
     """A file store and what opens it."""
 
     directory: Path
+    family: str
     keys: list[str] = field(default_factory=list)
     root: str = ""
 
@@ -176,10 +177,10 @@ def travel(directory: Path, journey: str, parts: Mapping[str, Part]) -> Outcome:
     """The whole journey."""
     first, family = JOURNEYS[journey]
     second = OPENBAO if first == ENGINE else ENGINE
-    store = Store(directory)
+    store = Store(directory, family)
     store.data.mkdir(parents=True)
     if first == ENGINE:
-        asyncio.run(_initialise(store, family))
+        asyncio.run(_initialise(store))
     outcome = Outcome()
     for number, name in enumerate((first, second, first), start=1):
         with serving(name, store) as server:
@@ -187,8 +188,10 @@ def travel(directory: Path, journey: str, parts: Mapping[str, Part]) -> Outcome:
     return outcome
 
 
-async def _initialise(store: Store, family: str) -> None:
-    core = Core(FileStorage.open(store.data), CoreSettings(family=family), clock=SystemClock())
+async def _initialise(store: Store) -> None:
+    core = Core(
+        FileStorage.open(store.data), CoreSettings(family=store.family), clock=SystemClock()
+    )
     await core.start()
     made = await core.initialize(3, 2)
     store.keys = [base64.b64encode(key.reveal()).decode() for key in made.keys]
@@ -219,7 +222,7 @@ def _engine(store: Store) -> Iterator[Server]:
     storage = f'storage "file" {{ path = "{store.data}" }}'
     server = start_server(store.directory / "engine", storage, extra='max_lease_ttl = "87600h"')
     try:
-        yield Server(ENGINE, server.request, store.root, server.address)
+        yield Server(ENGINE, server.request, store.root, store.family == "openbao")
     finally:
         server.stop()
 
@@ -227,9 +230,5 @@ def _engine(store: Store) -> Iterator[Server]:
 @contextmanager
 def _openbao(store: Store) -> Iterator[Server]:
     with running_openbao(store.directory, store.data) as server:
-        yield Server(OPENBAO, _asking(server), store.root, server.address)
+        yield Server(OPENBAO, server.request, store.root, knows_endings=True)
         server.stop()
-
-
-def _asking(server: OpenBao) -> Ask:
-    return server.request

@@ -1,5 +1,6 @@
 """Parts that say who may do what: policies, tokens of every kind, token roles, wrapping, leases."""
 
+import time
 from typing import Any
 
 from tests.integration.interop.journey import Memory, Part, Server
@@ -76,6 +77,61 @@ def _policies_go_on(server: Server, memory: Memory) -> None:
 def _policies_finish(server: Server, memory: Memory) -> None:
     assert server.status("GET", "acl/x", None, memory["token"]) == 403
     assert server.status("DELETE", "acl/x", None, memory["token"]) == 204
+
+
+# -- policies that end: what OpenBao alone knows, in a store that it has served --------------------
+
+_MORE = {"cas_required": True, "allow_slashes_in_identity_templates": True}
+
+
+def _ending_begin(server: Server) -> Memory:
+    memory: Memory = {}
+    if server.knows_endings:
+        _ending_made(server, memory)
+    return memory
+
+
+def _ending_made(server: Server, memory: Memory) -> None:
+    """Some that are over before the next server starts, or soon after, and some that go on."""
+    if "short" in memory:
+        return
+    server.write("sys/mounts/ends", type="kv")
+    server.write("ends/x", v=1)
+    rule = 'path "ends/x" { capabilities = ["read"] %s }'
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    server.write(f"{_POLICY}/short", policy=rule % "", ttl="1s")
+    server.write(f"{_POLICY}/stanza", policy=rule % f'expiration = "{soon}"')
+    server.write(f"{_POLICY}/long", policy=rule % "", ttl="5h", cas=-1, **_MORE)
+    for name in ("short", "stanza", "long"):
+        memory[name] = server.token(policies=[name], ttl="5h")
+
+
+def _ending_shown(server: Server, memory: Memory) -> Any:
+    return server.read(f"{_POLICY}/long") if memory else None
+
+
+def _ending_hold(server: Server, memory: Memory) -> None:
+    assert server.status("GET", "ends/x", None, memory["long"]) == 200
+    for name in ("short", "stanza"):
+        for _ in range(100):
+            if server.status("GET", "ends/x", None, memory[name]) == 403:
+                break
+            time.sleep(0.1)
+        assert server.status("GET", "ends/x", None, memory[name]) == 403, name
+    assert server.status("GET", f"{_POLICY}/short") == 404
+    assert server.status("POST", f"{_POLICY}/long", {"policy": "# lost"}) == 400
+
+
+def _ending_go_on(server: Server, memory: Memory) -> None:
+    if memory:
+        _ending_hold(server, memory)
+    _ending_made(server, memory)
+
+
+def _ending_finish(server: Server, memory: Memory) -> None:
+    _ending_hold(server, memory)
+    server.write(f"{_POLICY}/long", policy="# no more", cas=1)
+    assert server.read(f"{_POLICY}/long")["version"] == 2
 
 
 # -- tokens --------------------------------------------------------------------------------------
@@ -266,6 +322,7 @@ def _leases_finish(server: Server, memory: Memory) -> None:
 
 ACCESS = {
     "policies": Part(_policies_begin, _policies_go_on, _policies_finish, _policies_shown),
+    "policies that end": Part(_ending_begin, _ending_go_on, _ending_finish, _ending_shown),
     "tokens": Part(_tokens_begin, _tokens_go_on, _tokens_finish, _tokens_shown),
     "batch tokens": Part(_batch_begin, _batch_go_on, _batch_finish, _batch_shown),
     "token roles": Part(_roles_begin, _roles_go_on, _roles_finish, _roles_shown),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from zvault.barrier.barrier import Barrier
 from zvault.barrier.errors import UnreadableEntryError
-from zvault.base.gotime import ZERO_NS
+from zvault.base.gotime import NEVER_NS, ZERO_NS
 from zvault.records.errors import RecordError
 from zvault.records.leases import (
     ID_PREFIX,
@@ -25,9 +25,6 @@ from zvault.records.leases import (
     lease_id_of_token,
 )
 from zvault.storage.api import Delete, Put
-
-NEVER_NS = 1 << 63
-"""Later than every time Go can write: the lease of a token that does not expire."""
 
 _SLICE_SECONDS = 0.002
 _SPARE = 1_000

@@ -15,9 +15,9 @@ from zvault.barrier.barrier import Barrier
 from zvault.barrier.errors import UnreadableEntryError
 from zvault.base.clock import Clock
 from zvault.base.errors import ZvaultError
-from zvault.base.gotime import SECOND_NS
+from zvault.base.gotime import NEVER_NS, SECOND_NS
 from zvault.engine.errors import EngineError
-from zvault.engine.leases.book import NEVER_NS, LeaseBook, expiry_ns
+from zvault.engine.leases.book import LeaseBook, expiry_ns
 from zvault.engine.leases.secret_leases import EngineNotHereError, SecretLeases
 from zvault.engine.telemetry.metrics import Metrics
 from zvault.engine.tokens.revocation import TokenRevocation

@@ -7,9 +7,10 @@ right.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from zvault.base.gotime import NEVER_NS
 from zvault.engine.api import Operation
 from zvault.engine.audit.auth_view import REFUSED, AuthView
 from zvault.engine.policy.model import CAPABILITY_NAMES, Capability, Policy, Rule, merge
@@ -26,6 +27,7 @@ _OPERATION_BITS = {
 }
 _WITH_PARAMETERS = {Operation.READ, Operation.CREATE, Operation.UPDATE, Operation.PATCH}
 _SUDO = Capability.SUDO.value
+_LISTS = Capability.LIST | Capability.SCAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,16 @@ class Acl:
     """Compiled rules. ``is_root`` allows everything."""
 
     def __init__(
-        self, policies: Iterable[Policy], *, is_root: bool = False, memo: Memo | None = None
+        self,
+        policies: Iterable[Policy],
+        *,
+        is_root: bool = False,
+        memo: Memo | None = None,
+        until_ns: int = NEVER_NS,
     ) -> None:
         self.is_root = is_root
+        self.until_ns = until_ns
+        """From then on some of the rules have expired, and another ACL counts."""
         rules: dict[str, Rule] = {}
         self._origins: dict[str, list[tuple[str, int]]] = {}
         for policy in policies:
@@ -117,6 +126,8 @@ class Acl:
         self._prefixes: dict[str, Rule] = {}
         self._patterns: list[_Pattern] = []
         for path, rule in rules.items():
+            if rule.is_never_listed:
+                rule = replace(rule, capabilities=rule.capabilities & ~_LISTS)
             if rule.has_segment_wildcards:
                 bare = path.removesuffix("*")
                 segments = tuple(bare.split("/"))

@@ -5,9 +5,11 @@ decision. Source: ``docs/formats/policies.md``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from typing import Any
+
+from zvault.base.gotime import NEVER_NS
 
 
 class Capability(IntFlag):
@@ -57,6 +59,9 @@ class Rule:
     required: tuple[str, ...] = ()
     min_wrapping_ttl_ns: int = 0
     max_wrapping_ttl_ns: int = 0
+    expires_ns: int = NEVER_NS
+    is_never_listed: bool = False
+    """Its lists would have to be cut or filtered, which this engine does not do."""
 
     @property
     def denies(self) -> bool:
@@ -92,6 +97,23 @@ class Policy:
     name: str
     rules: tuple[Rule, ...]
     templated: bool = False
+    expires_ns: int = NEVER_NS
+    takes_slashes: bool = True
+    """What a template puts in may hold ``/``."""
+    takes_wildcards: bool = False
+    """It may hold ``*`` and ``+``, which then are wildcards."""
+
+
+def living(policies: Sequence[Policy], now_ns: int) -> tuple[list[Policy], int]:
+    """What of the policies has not expired, and when more of it will."""
+    found, until = [], NEVER_NS
+    for policy in policies:
+        if policy.expires_ns <= now_ns:
+            continue
+        rules = tuple(rule for rule in policy.rules if rule.expires_ns > now_ns)
+        until = min([until, policy.expires_ns, *(rule.expires_ns for rule in rules)])
+        found.append(policy if len(rules) == len(policy.rules) else replace(policy, rules=rules))
+    return found, until
 
 
 def merge(first: Rule, second: Rule) -> Rule:
@@ -106,6 +128,7 @@ def merge(first: Rule, second: Rule) -> Rule:
         required=tuple(sorted({*first.required, *second.required})),
         min_wrapping_ttl_ns=_smaller_set(first.min_wrapping_ttl_ns, second.min_wrapping_ttl_ns),
         max_wrapping_ttl_ns=_smaller_set(first.max_wrapping_ttl_ns, second.max_wrapping_ttl_ns),
+        is_never_listed=first.is_never_listed or second.is_never_listed,
     )
 
 

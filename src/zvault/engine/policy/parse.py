@@ -2,14 +2,16 @@
 
 What lives here: the grammar of ACL policies over HCL or JSON. Pure.
 Source: ``docs/formats/policies.md``.
+The two families know different keys; a stored policy may use those of either, because OpenBao may
+have served the store in between.
 Invariants: two stanzas of one path stay two rules (a deny is never overwritten by a later read);
 an unknown key or capability is an error, never ignored.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from zvault.base.gotime import SECOND_NS, parse_duration
+from zvault.base.gotime import NEVER_NS, SECOND_NS, parse_duration, parse_moment
 from zvault.engine.policy import template
 from zvault.engine.policy.model import CAPABILITY_NAMES, Capability, ParameterLists, Policy, Rule
 from zvault.hcl.errors import HclError
@@ -17,7 +19,7 @@ from zvault.hcl.parser import parse
 from zvault.hcl.values import Item, Object, Stanza, Value
 
 _TOP_KEYS = ("path", "name")
-_STANZA_KEYS = (
+_COMMON_KEYS = (
     "comment",
     "policy",
     "capabilities",
@@ -27,10 +29,19 @@ _STANZA_KEYS = (
     "min_wrapping_ttl",
     "max_wrapping_ttl",
     "mfa_methods",
-    "control_group",
-    "subscribe_event_types",
 )
-_OPENBAO_NAMES = {**CAPABILITY_NAMES, "scan": Capability.SCAN}
+_NOT_ENFORCED = ("pagination_limit", "list_scan_response_keys_filter_path")
+"""OpenBao cuts or filters lists by these."""
+_KEYS = {
+    "vault": (*_COMMON_KEYS, "control_group", "subscribe_event_types"),
+    "openbao": (*_COMMON_KEYS, "expiration", *_NOT_ENFORCED),
+}
+_EITHER = tuple(dict.fromkeys((*_KEYS["vault"], *_KEYS["openbao"])))
+_SCAN = {"scan": Capability.SCAN}
+_NAMES = {
+    "vault": CAPABILITY_NAMES,
+    "openbao": {k: v for k, v in CAPABILITY_NAMES.items() if k != "subscribe"} | _SCAN,
+}
 _MAX_SECONDS = 2**63 // SECOND_NS
 _READ = Capability.READ | Capability.LIST
 _WRITE = _READ | Capability.CREATE | Capability.UPDATE | Capability.DELETE
@@ -46,13 +57,22 @@ class PolicySyntaxError(ValueError):
     """The text is no policy; the message says where and why."""
 
 
-def parse_policy(name: str, text: str, *, family: str = "vault") -> Policy:
-    """The policy of its text. ``scan`` is a capability of OpenBao. Raises PolicySyntaxError."""
+def parse_policy(name: str, text: str, *, family: str = "vault", stored: bool = False) -> Policy:
+    """The policy of its text. Raises PolicySyntaxError.
+
+    ``stored``: it was taken once, perhaps by another server. Then the keys of both families are
+    good, and what this engine does not enforce takes the right to list away instead of being
+    refused.
+    """
     try:
         document = parse(text)
         _check_keys(document, _TOP_KEYS)
-        known = CAPABILITY_NAMES if family == "vault" else _OPENBAO_NAMES
-        rules = tuple(_rule(stanza, known) for stanza in _stanzas(document))
+        keys = _EITHER if stored else _KEYS[family]
+        names = {**CAPABILITY_NAMES, **_SCAN} if stored else _NAMES[family]
+        found = [(stanza, _rule(stanza, keys, names)) for stanza in _stanzas(document)]
+        if not stored:
+            _refuse_unenforced(found)
+        rules = tuple(rule for _, rule in found)
     except HclError as error:
         raise PolicySyntaxError(error.message) from None
     templated = any(template.is_templated(rule.path) for rule in rules)
@@ -82,11 +102,20 @@ def _check_keys(item: Object, known: Iterable[str], where: str = "") -> None:
     raise PolicySyntaxError(f"{count}:\n{listed}\n")
 
 
-def _rule(stanza: Stanza, known: Mapping[str, Capability]) -> Rule:
+def _refuse_unenforced(found: Iterable[tuple[Stanza, Rule]]) -> None:
+    for stanza, rule in found:
+        if rule.is_never_listed:
+            raise PolicySyntaxError(
+                f'path "{stanza.label}": this server does not enforce '
+                f"{' or '.join(_NOT_ENFORCED)}, so it does not take them"
+            )
+
+
+def _rule(stanza: Stanza, keys: Sequence[str], known: Mapping[str, Capability]) -> Rule:
     path = stanza.label.removeprefix("/")
     where = f'path "{stanza.label}": '
     body = stanza.body
-    _check_keys(body, _STANZA_KEYS, where)
+    _check_keys(body, keys, where)
     if "+*" in path:
         raise PolicySyntaxError(f"{where}invalid use of wildcards ('+*' is forbidden)")
     try:
@@ -97,8 +126,9 @@ def _rule(stanza: Stanza, known: Mapping[str, Capability]) -> Rule:
     allowed = _parameters(body, "allowed_parameters", where)
     denied = _parameters(body, "denied_parameters", where)
     required = tuple(word.lower() for word in _words(body, "required_parameters", where))
+    expires = _expiration(body, where)
     if capabilities & Capability.DENY:
-        return Rule(path, Capability.DENY)
+        return Rule(path, Capability.DENY, expires_ns=expires)
     shortest, longest = _ttl(body, "min_wrapping_ttl"), _ttl(body, "max_wrapping_ttl")
     if shortest and longest and longest < shortest:
         raise PolicySyntaxError("max_wrapping_ttl cannot be less than min_wrapping_ttl")
@@ -110,7 +140,21 @@ def _rule(stanza: Stanza, known: Mapping[str, Capability]) -> Rule:
         required=required,
         min_wrapping_ttl_ns=max(shortest, 0),
         max_wrapping_ttl_ns=max(longest, 0),
+        expires_ns=expires,
+        is_never_listed=any(body.last(key) is not None for key in _NOT_ENFORCED),
     )
+
+
+def _expiration(body: Object, where: str) -> int:
+    item = body.last("expiration")
+    if item is None or item.value == "":
+        return NEVER_NS
+    try:
+        return parse_moment(item.value)
+    except ValueError:
+        raise PolicySyntaxError(
+            f"{where}invalid expiration time: could not parse string as date and time"
+        ) from None
 
 
 def _capabilities(body: Object, where: str, known: Mapping[str, Capability]) -> int:

@@ -3,28 +3,53 @@
 What lives here: reading, writing, listing policies below ``sys/policy/``; a cache of parsed
 policies and of ACLs by policy set, which lives and dies with the unsealed store. What never does:
 text parsed, rules judged (``policy/``), a token.
-Invariants: a cached ACL never outlives a write to any policy; a stored policy that does not parse
-refuses the request instead of being left out, because it may hold the deny that matters.
+Invariants: a cached ACL never outlives a write to any policy, nor the moment when one of its rules
+expires; a stored policy that does not parse refuses the request instead of being left out, because
+it may hold the deny that matters; an expired policy is as good as none.
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from zvault.barrier.errors import UnreadableEntryError
 from zvault.barrier.view import View
+from zvault.base.clock import Clock
+from zvault.base.gotime import NEVER_NS, ZERO_NS
 from zvault.engine.errors import InternalEngineError, InvalidRequestError
 from zvault.engine.locks import KeyLocks
 from zvault.engine.policy import builtin
 from zvault.engine.policy.acl import Acl, Memo
-from zvault.engine.policy.model import Policy
+from zvault.engine.policy.model import Policy, living
 from zvault.engine.policy.parse import PolicySyntaxError, parse_policy
 from zvault.engine.policy.template import TemplateIdentity, resolve
-from zvault.records.policies import ACL, PolicyEntry, decode_policy, encode_policy
+from zvault.records.errors import RecordError
+from zvault.records.policies import (
+    ACL,
+    PolicyEntry,
+    Upkeep,
+    decode_policy,
+    encode_policy,
+    upkeep_of,
+    with_upkeep,
+)
 
 _ACL_LIMIT = 4096
 _ROOT_ACL = Acl([], is_root=True)
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyWish:
+    """What a write may ask for besides the text, in stores of OpenBao."""
+
+    expires_ns: int = ZERO_NS
+    cas: int | None = None
+    """The version that is to be replaced; 0 for none, -1 for no policy at all."""
+    cas_required: bool = False
+    takes_wildcards: bool = False
+    takes_slashes: bool = False
 
 
 def normal_name(name: str) -> str:
@@ -35,8 +60,9 @@ def normal_name(name: str) -> str:
 class PolicyStore:
     """All ACL policies of an unsealed store."""
 
-    def __init__(self, view: View, family: str) -> None:
+    def __init__(self, view: View, family: str, clock: Clock) -> None:
         self._view = view
+        self._clock = clock
         self._family = family
         self._locks = KeyLocks()
         self._parsed: dict[str, Policy | None] = {}
@@ -50,7 +76,8 @@ class PolicyStore:
     async def start(self) -> None:
         """Write ``default`` when the store has none. Raises StorageError."""
         if await self._view.get(builtin.DEFAULT) is None:
-            await self._view.put(builtin.DEFAULT, _encoded(None, builtin.DEFAULT_POLICY, True))
+            default = PolicyEntry(raw=builtin.DEFAULT_POLICY, templated=True)
+            await self._view.put(builtin.DEFAULT, encode_policy(default))
 
     async def names(self) -> list[str]:
         """Names of all policies a user may see, ``root`` included, sorted. Raises StorageError."""
@@ -62,8 +89,15 @@ class PolicyStore:
         for name in await self._view.list(prefix):
             if name.endswith("/"):
                 await self._collect(prefix + name, found)
-            else:
+            elif await self._lives(prefix + name):
                 found.add(prefix + name)
+
+    async def _lives(self, name: str) -> bool:
+        """It has not expired; what cannot be read is not hidden."""
+        try:
+            return await self._entry(name) is not None
+        except (RecordError, UnreadableEntryError):
+            return True
 
     async def text(self, name: str) -> str | None:
         """The policy as it was written; "" for ``root``; None when absent."""
@@ -83,31 +117,50 @@ class PolicyStore:
         if name in self._present or name in (builtin.ROOT, *builtin.INTERNAL):
             return True
         epoch = self.epoch
-        found = await self._entry(name) is not None
-        if found and epoch == self.epoch:
+        found = await self._entry(name)
+        if found is not None and epoch == self.epoch and _expiry_ns(upkeep_of(found)) >= NEVER_NS:
             self._present.add(name)
-        return found
+        return found is not None
 
     async def _entry(self, name: str) -> PolicyEntry | None:
+        """The stored policy; None when there is none, or none any more."""
         if ".." in name:
             return None
         content = await self._view.get(name)
         if content is None:
             return None
         entry = decode_policy(content)
-        return entry if entry.type == ACL else None
+        has_expired = _expiry_ns(upkeep_of(entry)) <= self._clock.now_ns()
+        return entry if entry.type == ACL and not has_expired else None
 
-    async def put(self, name: str, text: str) -> None:
+    async def upkeep(self, name: str) -> Upkeep | None:
+        """What is kept of a policy besides its text: in stores of OpenBao, and where it has written
+        the policy. Raises RecordError, StorageError."""
+        stored = await self._entry(normal_name(name))
+        known = None if stored is None else upkeep_of(stored)
+        return Upkeep() if known is None and self._family == "openbao" else known
+
+    async def put(self, name: str, text: str, wish: PolicyWish | None = None) -> None:
         """Write a policy. Raises InvalidRequestError, StorageError."""
-        name = _changeable(name, "update")
+        name, wish = _changeable(name, "update"), wish or PolicyWish()
+        now = self._clock.now_ns()
+        if wish.expires_ns != ZERO_NS and wish.expires_ns <= now:
+            raise InvalidRequestError(
+                "refusing to update policy as expiration time has already elapsed"
+            )
         try:
             policy = parse_policy(name, text, family=self._family)
         except PolicySyntaxError as error:
             raise InvalidRequestError(f"failed to parse policy: {error}") from None
         async with self._locks.hold(name):
             before = await self._entry(name)
+            known = None if before is None else upkeep_of(before)
+            _check_cas(wish, before is not None, known or Upkeep())
+            entry = replace(before or PolicyEntry(), raw=text, templated=policy.templated)
+            if known is not None or self._family == "openbao":
+                entry = with_upkeep(entry, _kept(wish, known or Upkeep(), now))
             try:
-                await self._view.put(name, _encoded(before, text, policy.templated))
+                await self._view.put(name, encode_policy(entry))
             finally:
                 self._changed(name)
 
@@ -138,7 +191,11 @@ class PolicyStore:
 
         Raises InternalEngineError for a stored policy that does not parse, StorageError.
         """
-        wanted = tuple(sorted({*names} - {builtin.ROOT}))
+        wanted, now, begun = (
+            tuple(sorted({*names} - {builtin.ROOT})),
+            self._clock.now_ns(),
+            self.epoch,
+        )
         while True:
             epoch = self.epoch
             policies = [p for p in [await self._policy(name) for name in wanted] if p is not None]
@@ -147,13 +204,17 @@ class PolicyStore:
         templated = any(policy.templated for policy in policies)
         key = (wanted, _template_key(identity) if templated else None)
         known = self._acls.get(key)
-        if known is not None:
+        if known is not None and known.until_ns > now:
             return known
+        policies, until = living(policies, now)
         if templated:
             policies = [_resolved(policy, identity) for policy in policies]
         if len(self._acls) >= _ACL_LIMIT:
             self._forget_acls()
-        acl = self._acls[key] = Acl(policies, memo=self._memo)
+        acl = Acl(policies, memo=self._memo, until_ns=until)
+        if begun == self.epoch:
+            # Else ``identity`` may be from before a change of groups or metadata.
+            self._acls[key] = acl
         return acl
 
     @staticmethod
@@ -183,12 +244,19 @@ class PolicyStore:
         entry = await self._entry(name)
         if entry is None:
             return None
+        upkeep = upkeep_of(entry)
         try:
-            policy = parse_policy(name, entry.raw, family=self._family)
+            policy = parse_policy(name, entry.raw, stored=True)
         except PolicySyntaxError as error:
             _log.error("stored policy %s does not parse: %s", name, error)
             raise InternalEngineError(f"stored policy {name!r} does not parse: {error}") from None
-        return replace(policy, templated=policy.templated and entry.templated)
+        return replace(
+            policy,
+            templated=policy.templated and entry.templated,
+            expires_ns=_expiry_ns(upkeep),
+            takes_slashes=self._family == "vault" if upkeep is None else upkeep.takes_slashes,
+            takes_wildcards=upkeep is not None and upkeep.takes_wildcards,
+        )
 
 
 def _template_key(identity: TemplateIdentity | None) -> str:
@@ -200,7 +268,14 @@ def _resolved(policy: Policy, identity: TemplateIdentity | None) -> Policy:
         return policy
     rules = []
     for rule in policy.rules:
-        path = resolve(rule.path, identity) if "{{" in rule.path else rule.path
+        path: str | None = rule.path
+        if "{{" in rule.path:
+            path = resolve(
+                rule.path,
+                identity,
+                slashes=policy.takes_slashes,
+                wildcards=policy.takes_wildcards,
+            )
         if path is not None:
             rules.append(replace(rule, path=path))
     return replace(policy, rules=tuple(rules))
@@ -215,6 +290,33 @@ def _changeable(name: str, verb: str) -> str:
     return name
 
 
-def _encoded(before: PolicyEntry | None, text: str, templated: bool) -> bytes:
-    entry = PolicyEntry() if before is None else before
-    return encode_policy(replace(entry, raw=text, templated=templated))
+def _expiry_ns(upkeep: Upkeep | None) -> int:
+    """When a policy ends."""
+    if upkeep is None or upkeep.expires_ns == ZERO_NS:
+        return NEVER_NS
+    return upkeep.expires_ns
+
+
+def _check_cas(wish: PolicyWish, is_there: bool, known: Upkeep) -> None:
+    """Raises InvalidRequestError in OpenBao's words."""
+    if wish.cas is None:
+        if known.cas_required or wish.cas_required:
+            raise InvalidRequestError("check-and-set parameter required for this call")
+    elif wish.cas == -1:
+        if is_there:
+            raise InvalidRequestError("check-and-set parameter set to -1 on existing entry")
+    elif wish.cas != known.version:
+        raise InvalidRequestError("check-and-set parameter did not match the current version")
+
+
+def _kept(wish: PolicyWish, known: Upkeep, now_ns: int) -> Upkeep:
+    """What is kept of a write: all of it is new, what is not asked for is off."""
+    return Upkeep(
+        version=known.version + 1,
+        cas_required=wish.cas_required,
+        expires_ns=wish.expires_ns,
+        modified_ns=now_ns,
+        takes_wildcards=wish.takes_wildcards,
+        takes_slashes=wish.takes_slashes,
+        extra=known.extra,
+    )

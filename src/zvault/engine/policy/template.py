@@ -2,8 +2,9 @@
 
 What lives here: syntax check and substitution. Pure. Source: ``docs/formats/policies.md``.
 Invariant: a path whose template cannot be resolved grants nothing (the caller drops its rule); a
-substituted value never brings a wildcard of its own, so nobody widens a rule by choosing a name
-(a slash it may bring, as in Vault; the empty value of a metadata key is a value).
+substituted value brings a wildcard, and in stores of OpenBao a slash, only where the policy says
+that it may, so nobody widens a rule by choosing a name (the empty value of a metadata key is a
+value).
 """
 
 import re
@@ -60,14 +61,18 @@ def check(path: str) -> None:
         raise ValueError("unbalanced templating characters")
 
 
-def resolve(path: str, identity: TemplateIdentity | None) -> str | None:
+def resolve(
+    path: str, identity: TemplateIdentity | None, *, slashes: bool = True, wildcards: bool = False
+) -> str | None:
     """``path`` with every template replaced, or None when one cannot be."""
     if identity is None:
         return None
     parts, position = [], 0
     for match in _TEMPLATE.finditer(path):
         value = _value(match.group(1).strip(), identity)
-        if value is None or "*" in value or "+" in value:
+        if value is None or ("/" in value and not slashes):
+            return None
+        if ("*" in value or "+" in value) and not wildcards:
             return None
         parts += [path[position : match.start()], value]
         position = match.end()

@@ -3,8 +3,8 @@
 What lives here: the two translations and what is left of a lease. Pure.
 """
 
+from zvault.base.gotime import NEVER_NS
 from zvault.engine.api import Auth
-from zvault.engine.leases.book import NEVER_NS
 from zvault.engine.tokens.sessions import Session
 from zvault.records.leases import LeaseAuth
 from zvault.records.mounts import MountEntry

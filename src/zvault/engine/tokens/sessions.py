@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from zvault.barrier.errors import UnreadableEntryError
 from zvault.base.clock import Clock
-from zvault.base.gotime import SECOND_NS
+from zvault.base.gotime import NEVER_NS, SECOND_NS
 from zvault.engine.identity.store import IdentityStore
-from zvault.engine.leases.book import NEVER_NS, LeaseBook, expiry_ns
+from zvault.engine.leases.book import LeaseBook, expiry_ns
 from zvault.engine.locks import KeyLocks
 from zvault.engine.policy.acl import Acl
 from zvault.engine.policy.store import PolicyStore
@@ -111,6 +111,8 @@ class Sessions:
             return None
         if session.epoch != self._policies.epoch or session.entity_disabled:
             return None
+        if session.acl.until_ns <= now_ns:
+            return None
         return None if session.token.num_uses else session
 
     async def find(self, token: str, now_ns: int) -> Session | None:
@@ -126,7 +128,7 @@ class Sessions:
         if session.expires_ns <= now_ns:
             self.drop(session.token.id)
             return None
-        if session.epoch != self._policies.epoch:
+        if session.epoch != self._policies.epoch or session.acl.until_ns <= now_ns:
             await self._refresh(session)
         return session
 
@@ -205,7 +207,7 @@ class Sessions:
 
     async def _refresh(self, session: Session) -> None:
         """Compute the rights anew from policies and identity as they are now."""
-        while session.epoch != self._policies.epoch:
+        while True:
             epoch = self._policies.epoch
             entry = session.token
             who = self._identity.view_of(entry.entity_id) if entry.entity_id else None
@@ -223,6 +225,7 @@ class Sessions:
             session.identity_policies = gained
             session.entity_disabled = bool(entry.entity_id) and (who is None or who.disabled)
             session.epoch = epoch
+            return
 
     async def rights(self, session: Session) -> Session:
         """The session with its rights computed (one that ``read`` has made)."""

@@ -9,12 +9,12 @@ import sys
 from collections import Counter
 from typing import Any
 
-from zvault.base.gotime import SECOND_NS, ZERO_NS, format_time
+from zvault.base.gotime import NEVER_NS, SECOND_NS, ZERO_NS, format_time
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.backends.fields import FieldKind
 from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError
-from zvault.engine.leases.book import NEVER_NS, expiry_ns
+from zvault.engine.leases.book import expiry_ns
 from zvault.engine.services import Services
 from zvault.engine.userdata import Timestamp
 from zvault.records.leases import secret_of

@@ -5,13 +5,12 @@ What lives here: what is told about a token. Invariant: nobody learns a token fr
 
 from typing import Any
 
-from zvault.base.gotime import SECOND_NS, ZERO_NS, format_time
+from zvault.base.gotime import NEVER_NS, SECOND_NS, ZERO_NS, format_time
 from zvault.base.secret import same_text
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.backends.fields import FieldKind
 from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
-from zvault.engine.leases.book import NEVER_NS
 from zvault.engine.services import Services
 from zvault.engine.tokens.leases import remaining_ns
 from zvault.engine.tokens.sessions import Session
