@@ -7,10 +7,11 @@ does: a secret.
 import secrets
 from collections.abc import Callable, Sequence
 
+from zakupai_billing.service import SERVICE as BILLING
 from zakupai_calc.service import SERVICE as CALC
 from zakupai_common.web.service import Service
 
-SERVICES: tuple[Service, ...] = (CALC,)
+SERVICES: tuple[Service, ...] = (BILLING, CALC)
 
 MAKERS: dict[tuple[str, str], Callable[[], object]] = {}
 """By Vault path and key. Everything else that is required becomes random text."""

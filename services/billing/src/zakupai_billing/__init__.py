@@ -1,0 +1,1 @@
+"""billing: users, plans, payments and API keys of ZakupAI."""
