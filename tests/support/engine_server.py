@@ -86,10 +86,11 @@ def start_server(
     listener: str = "tls_disable = true",
     extra: str = "",
     environment: dict[str, str] | None = None,
+    port: int = 0,
 ) -> EngineServer:
     """Start and wait until it answers. ``listener``: fields besides the address."""
     directory.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     config = directory / "config.hcl"
     config.write_text(
         f'{storage}\nlistener "tcp" {{\n address = "127.0.0.1:{port}"\n {listener}\n}}\n'

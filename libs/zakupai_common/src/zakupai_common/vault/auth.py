@@ -25,12 +25,15 @@ from zakupai_common.vault.errors import (
     SettingsError,
     WrappingTokenSpentError,
 )
-from zakupai_common.vault.private_file import read_private, write_private
+from zakupai_common.vault.private_file import (
+    WRITABLE_BY_STRANGERS,
+    read_private,
+    write_private,
+)
 from zakupai_common.vault.settings import VaultSettings
 
 logger = logging.getLogger("zakupai_common.vault")
 REFUSED_PAUSE_SECONDS = 300.0
-WRITABLE_BY_STRANGERS = 0o022
 
 
 class Login(Protocol):

@@ -9,6 +9,7 @@ credential, neither in its text nor in the frames behind it.
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hvac
@@ -28,6 +29,8 @@ from zakupai_common.vault.settings import VaultSettings
 from zakupai_common.vault.transport import BoundedSession
 
 _LONGEST_REASON = 300
+_OVER = "past the max TTL"
+"""A renewal at the very end of a token's life is a 500 that no waiting mends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +54,46 @@ class KvMount:
 class VaultConnection:
     """One connection; for one thread at a time.
 
-    Every call raises subclasses of VaultClientError and nothing else. ``token`` is what calls are
-    made with; "" for none.
+    Every call raises subclasses of VaultClientError and nothing else. ``hvac`` is hvac's own client
+    on this connection.
     """
 
-    def __init__(self, settings: VaultSettings) -> None:
-        self.address = settings.address
-        self._session = BoundedSession(settings.timeout_seconds, settings.ca_file)
+    def __init__(
+        self,
+        address: str,
+        *,
+        ca_file: Path | None = None,
+        namespace: str = "",
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        self.address = address
+        self._others = (ca_file, namespace, timeout_seconds)
+        self._session = BoundedSession(timeout_seconds, ca_file)
         self.hvac = hvac.Client(
-            url=settings.address,
+            url=address,
             token="",
             verify=True,
-            timeout=settings.timeout_seconds,
+            timeout=timeout_seconds,
             allow_redirects=False,
             session=self._session,
-            namespace=settings.namespace or None,
+            namespace=namespace or None,
+        )
+
+    @classmethod
+    def of(cls, settings: VaultSettings) -> "VaultConnection":
+        """A connection to where the settings say. Raises SettingsError."""
+        return cls(
+            settings.address,
+            ca_file=settings.ca_file,
+            namespace=settings.namespace,
+            timeout_seconds=settings.timeout_seconds,
+        )
+
+    def sibling(self) -> "VaultConnection":
+        """Another connection to the same place, without the token."""
+        ca_file, namespace, seconds = self._others
+        return VaultConnection(
+            self.address, ca_file=ca_file, namespace=namespace, timeout_seconds=seconds
         )
 
     def use(self, token: Secret[str]) -> None:
@@ -185,6 +213,8 @@ class VaultConnection:
                 f"{self.address} sends us elsewhere (HTTP {status}), and we do not follow",
                 hint="name the active node's own address, or the front door",
             )
+        if isinstance(failure, VaultUnavailableError):
+            failure.retry_after = self._session.retry_after_seconds
         # raised here, where no exception is being handled: hvac's frames hold credentials
         raise failure
 
@@ -197,18 +227,16 @@ class VaultConnection:
         match cause:
             case hvac.exceptions.VaultDown() | hvac.exceptions.VaultNotInitialized():
                 if "sealed" in reason or isinstance(cause, hvac.exceptions.VaultNotInitialized):
-                    return VaultSealedError(
-                        f"{self.address} is sealed", retry_after=self._session.retry_after_seconds
-                    )
+                    return VaultSealedError(f"{self.address} is sealed")
             case hvac.exceptions.Forbidden() | hvac.exceptions.Unauthorized():
                 return PermissionDeniedError(f"{self.address} denies this: {reason}")
             case hvac.exceptions.InvalidPath():
                 return SecretAbsentError(f"{self.address} has nothing there: {reason}")
             case hvac.exceptions.InvalidRequest():
                 return RequestRefusedError(f"{self.address} refuses this: {reason}")
-        return VaultUnavailableError(
-            f"{self.address} failed: {reason}", retry_after=self._session.retry_after_seconds
-        )
+            case hvac.exceptions.InternalServerError() if _OVER in reason:
+                return RequestRefusedError(f"{self.address} refuses this: {reason}")
+        return VaultUnavailableError(f"{self.address} failed: {reason}")
 
 
 def data_of(answer: Any) -> Mapping[str, Any]:

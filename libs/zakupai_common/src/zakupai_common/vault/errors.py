@@ -31,10 +31,8 @@ class VaultUnavailableError(VaultClientError):
 
     code = "unavailable"
 
-    def __init__(self, message: str, *, hint: str = "", retry_after: float = 0.0) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after = retry_after
-        """Seconds that the server asked to be left alone; 0 when it did not say."""
+    retry_after: float = 0.0
+    """Seconds that the server asked to be left alone; 0 when it did not say."""
 
 
 class VaultSealedError(VaultUnavailableError):
@@ -106,3 +104,9 @@ class NotDeclaredError(VaultClientError, KeyError):
 
     code = "not-declared"
     __str__ = Exception.__str__
+
+
+class RotationError(VaultClientError):
+    """A secret_id was not replaced as a whole; the message says which one works now."""
+
+    code = "rotation"

@@ -15,7 +15,7 @@ RENEW_AT = 2 / 3
 EARLIER_BY_UP_TO = 0.1
 """Part of the wait until renewal that luck may take off."""
 WORTH_RENEWING = 0.5
-"""A renewal that grants less than this part of the first lease says that the end is near."""
+"""A renewal that grants no more than this part of the first lease says that the end is near."""
 
 
 class Due(Enum):
@@ -49,7 +49,7 @@ class Lease:
         """What to do at ``now``."""
         if now < self.due_at:
             return Due.NOTHING
-        nearly_over = self.seconds < self.first_seconds * WORTH_RENEWING
+        nearly_over = self.seconds <= self.first_seconds * WORTH_RENEWING
         if now >= self.ends_at or not self.renewable or nearly_over:
             return Due.LOGIN
         return Due.RENEWAL

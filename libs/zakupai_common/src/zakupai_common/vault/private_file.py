@@ -12,6 +12,8 @@ from zakupai_common.secret import Secret
 from zakupai_common.vault.errors import SettingsError
 
 MAX_BYTES = 64 << 10
+WRITABLE_BY_STRANGERS = 0o022
+"""What the mode of a file may not have that is no secret, but says who we are."""
 STRANGERS = 0o037
 """What a credential's mode may not have: others nothing, the group no more than reading."""
 

@@ -80,7 +80,7 @@ class SecretStore:
         self._settings, self._declared = settings, tuple(declared)
         self._by_name = {one.name: one for one in declared}
         self._pace, self._clock = pace or Pace(), clock
-        self._vault = VaultConnection(settings)
+        self._vault = VaultConnection.of(settings)
         self._login = login_of(settings, clock)
         self._upkeep = Upkeep(
             self._vault,
@@ -94,7 +94,7 @@ class SecretStore:
         self._entries: dict[object, Entry] = {}
         self._callbacks: list[OnChange] = []
         self._lock = threading.Condition()
-        self._asked = self._closing = False
+        self._asked = self._closing = self._turning = False
         self._turns = 0
         self._next_at = 0.0
         self._thread: threading.Thread | None = None
@@ -250,12 +250,17 @@ class SecretStore:
         with self._lock:
             if self._thread is None or self._closing:
                 return False
+            give_up_at = time.monotonic() + timeout_seconds
+            if not self._lock.wait_for(lambda: not self._turning, timeout_seconds):
+                return False
             if self._upkeep.trouble is not None and self._clock() < self._next_at:
                 return False
             wanted = self._turns + 1
             self._asked = True
             self._lock.notify_all()
-            done = self._lock.wait_for(lambda: self._turns >= wanted, timeout_seconds)
+            done = self._lock.wait_for(
+                lambda: self._turns >= wanted, max(0.0, give_up_at - time.monotonic())
+            )
         return done and self._upkeep.trouble is None and not self._upkeep.errors
 
     def health(self) -> Health:
@@ -292,7 +297,7 @@ class SecretStore:
                 self._lock.wait_for(lambda: self._asked or self._closing, wait)
                 if self._closing:
                     return
-                asked, self._asked = self._asked, False
+                asked, self._asked, self._turning = self._asked, False, True
             wait = self._turn(asked)
             changed = frozenset(self._upkeep.changed)
             self._upkeep.changed.clear()
@@ -302,6 +307,7 @@ class SecretStore:
             with self._lock:
                 self._next_at = self._clock() + wait
                 self._turns += 1
+                self._turning = False
                 self._lock.notify_all()
 
     def _turn(self, read_now: bool) -> float:
