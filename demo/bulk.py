@@ -18,6 +18,8 @@ from demo.load.values import Values
 from demo.proof.findings import DIFFERING, LOST, UNEXPECTED, Finding, Verdict
 
 _THREADS = 4
+_PART = 200
+"""Secrets a connection: an interrupted run waits for no more than this many."""
 _LANE = "bulk.0"
 _FOLDER = 500
 
@@ -78,9 +80,8 @@ class Bulk:
         return total
 
     def _in_parts(self, work: Any) -> list[Any]:
-        share = -(-self.count // _THREADS)
         parts = [
-            range(begin, min(begin + share, self.count)) for begin in range(0, self.count, share)
+            range(begin, min(begin + _PART, self.count)) for begin in range(0, self.count, _PART)
         ]
         with ThreadPoolExecutor(_THREADS) as pool:
             return list(pool.map(work, parts))
