@@ -34,7 +34,7 @@ from zakupai_common.web.service import Service, create_app, database_settings
 from zakupai_common.web.settings import ServiceSettings
 
 QUICK = Pace(refresh=0.05, max_age=3600.0, start=20.0, first_wait=0.02, longest_wait=0.1)
-ALL_SCOPES = ("billing:admin", "billing:validate")
+ALL_SCOPES = ("billing:admin", "billing:validate", "risk:admin", "risk:write")
 
 
 @dataclass
@@ -89,7 +89,8 @@ class Provided:
         if self.service.redis:
             told["ZAKUPAI_REDIS_HOST"] = settings.redis_host
             told["ZAKUPAI_REDIS_PORT"] = str(settings.redis_port)
-        return told
+        told |= {f"ZAKUPAI_{name.upper()}_URL": url for name, url in settings.urls.items()}
+        return {**told, **settings.options}
 
 
 @contextlib.contextmanager

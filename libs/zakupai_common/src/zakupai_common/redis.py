@@ -35,6 +35,9 @@ class _Login(CredentialProvider):
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         return (self._password().reveal(),)
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
+
 
 def make_redis(settings: RedisSettings, password: Callable[[], Secret[str]]) -> Redis:
     """A client; ``await client.aclose()`` it. Answers are bytes.

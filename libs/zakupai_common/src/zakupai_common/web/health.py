@@ -97,6 +97,7 @@ def health_router(service: str, version: str) -> APIRouter:
     )
     async def metrics(request: Request) -> Any:
         """For Prometheus."""
-        return exposition(request.app.state.registry)
+        # In a thread: a collector may have to wait for the event loop.
+        return await asyncio.to_thread(exposition, request.app.state.registry)
 
     return router

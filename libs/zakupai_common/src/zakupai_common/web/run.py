@@ -49,7 +49,11 @@ def main(service: Service, arguments: list[str] | None = None) -> int:
     try:
         environ = _environment(told.env_file)
         settings = settings_from_environment(
-            environ, database=service.database, redis=service.redis, options=service.options
+            environ,
+            database=service.database,
+            redis=service.redis,
+            urls=service.urls,
+            options=service.options,
         )
         store = SecretStore(VaultSettings.from_environment(environ), service.declared())
     except (SettingsError, VaultSettingsError) as error:

@@ -62,6 +62,8 @@ class Service:
     redis: bool = False
     body_limits: Mapping[str, int] = field(default_factory=dict)
     lifetimes: Sequence[Lifetime] = ()
+    urls: Sequence[str] = ()
+    """Names of what else it must know the address of: ``parts.settings.urls``."""
     options: Sequence[str] = ()
     """Names of its own settings in the environment, ``ZAKUPAI_NAME_…``; none of them secret."""
     guard: Guard | None = None

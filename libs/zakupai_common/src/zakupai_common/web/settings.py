@@ -69,18 +69,20 @@ def settings_from_environment(
     folder: Path | None = None,
     database: bool = False,
     redis: bool = False,
+    urls: Sequence[str] = (),
     options: Sequence[str] = (),
 ) -> ServiceSettings:
     """Read ``ZAKUPAI_*``; ``folder`` is where an ``.env`` would lie (the working folder).
 
-    ``database`` and ``redis``: the service needs them. ``options``: names of further variables.
-    Raises SettingsError.
+    ``database`` and ``redis``: the service needs them. ``urls``: names of services and servers
+    whose address it needs. ``options``: names of further variables. Raises SettingsError.
     """
     told = dict(os.environ if environ is None else environ)
     environment = told.get("ZAKUPAI_ENVIRONMENT", "production")
     wrong = [] if environment == DEVELOPMENT else _forbidden(told, folder or Path.cwd())
     wanted = {"ZAKUPAI_DATABASE_HOST": database, "ZAKUPAI_DATABASE_NAME": database}
     wanted["ZAKUPAI_REDIS_HOST"] = redis
+    wanted |= {f"ZAKUPAI_{name.upper()}_URL": True for name in urls}
     wrong += [
         f"{name} is not set" for name, needed in wanted.items() if needed and not told.get(name)
     ]

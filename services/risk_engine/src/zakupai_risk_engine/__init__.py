@@ -1,0 +1,1 @@
+"""risk-engine: scores lots, knows which suppliers are blocked, tells who asked about a change."""

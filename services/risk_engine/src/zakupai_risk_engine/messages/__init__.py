@@ -1,0 +1,1 @@
+"""Messages about changes: what is to be sent, and sending it."""

@@ -1,0 +1,1 @@
+"""The registry of unscrupulous suppliers (RNU): states, caches, subscriptions."""
