@@ -5,6 +5,7 @@ Invariant: items of a kind this version does not know stay in their bucket as th
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import cramjam
 from google.protobuf.message import DecodeError
@@ -26,6 +27,7 @@ from zvault.records.identity_messages import (
 __all__ = [
     "ENTITY_BUCKETS",
     "GROUP_BUCKETS",
+    "LOCAL_ALIASES_URL",
     "LOCAL_ALIAS_BUCKETS",
     "Alias",
     "Bucket",
@@ -41,6 +43,7 @@ __all__ = [
     "make_timestamp",
     "put_entity",
     "put_group",
+    "put_local_aliases",
     "remove_item",
     "timestamp_ns",
 ]
@@ -50,6 +53,7 @@ GROUP_BUCKETS = "packer/group/buckets/"
 LOCAL_ALIAS_BUCKETS = "packer/local-aliases/buckets/"
 _ENTITY_URL = "type.googleapis.com/identity.Entity"
 _GROUP_URL = "type.googleapis.com/identity.Group"
+LOCAL_ALIASES_URL = "type.googleapis.com/identity.LocalAliases"
 
 
 def bucket_key(prefix: str, item_id: str) -> str:
@@ -112,6 +116,12 @@ def put_entity(bucket: Bucket, entity: Entity) -> None:
 def put_group(bucket: Bucket, group: Group) -> None:
     """Add or replace a group."""
     _put(bucket, group.id, Any(type_url=_GROUP_URL, value=group.SerializeToString()))
+
+
+def put_local_aliases(bucket: Bucket, entity_id: str, aliases: Sequence[Alias]) -> None:
+    """Add or replace an entity's aliases of local mounts."""
+    message = LocalAliases(aliases=aliases).SerializeToString()
+    _put(bucket, entity_id, Any(type_url=LOCAL_ALIASES_URL, value=message))
 
 
 def _put(bucket: Bucket, item_id: str, message: Any) -> None:

@@ -173,21 +173,36 @@ def _identity_begin(server: Server) -> Memory:
 def _external_begin(server: Server, memory: Memory) -> None:
     server.write("sys/auth/issuer", type="jwt")
     server.write("auth/issuer/config", jwt_validation_pubkeys=_PEM)
-    role = {"role_type": "jwt", "user_claim": "sub", "groups_claim": "groups"}
+    role: dict[str, Any] = {"role_type": "jwt", "user_claim": "sub", "groups_claim": "groups"}
+    role |= {"claim_mappings": {"team": "team"}, "token_policies": ["team"]}
     server.write("auth/issuer/role/r", bound_audiences="a", **role)
     group = server.data("identity/group", name="ext", type="external", policies=["external"])
     memory["ext"] = group["id"]
     accessor = server.read("sys/auth")["issuer/"]["accessor"]
+    place = f"mine/of/{{{{identity.entity.aliases.{accessor}.metadata.team}}}}"
+    server.write(f"{_POLICY}/team", policy=f'path "{place}" {{ capabilities = ["read"] }}')
     alias = {"name": "staff", "mount_accessor": accessor, "canonical_id": memory["ext"]}
     memory["group_alias"] = server.data("identity/group-alias", **alias)["id"]
     _assert_external(server, ["staff", "other"], 200)
 
 
 def _assert_external(server: Server, groups: list[str], expected: int) -> None:
-    claims = {"sub": "eve", "aud": "a", "groups": groups, "iat": int(time.time())}
-    text = jws.sign(_KEY, "ES256", "", json.dumps(claims).encode())
-    token = server.login("auth/issuer/login", role="r", jwt=text)["client_token"]
+    token = _signed_in(server, groups, "blue")
     assert server.status("GET", "mine/external", None, token) == expected
+
+
+def _signed_in(server: Server, groups: list[str], team: str) -> str:
+    claims = {"sub": "eve", "aud": "a", "groups": groups, "team": team, "iat": int(time.time())}
+    text = jws.sign(_KEY, "ES256", "", json.dumps(claims).encode())
+    return str(server.login("auth/issuer/login", role="r", jwt=text)["client_token"])
+
+
+def _assert_teams_follow_logins(server: Server) -> None:
+    """Also for tokens of an earlier login: they are the same entity's."""
+    before = _signed_in(server, [], "blue")
+    assert server.status("GET", "mine/of/blue", None, before) == 200
+    after = _signed_in(server, [], "red")
+    assert [server.status("GET", "mine/of/blue", None, t) for t in (before, after)] == [403, 403]
 
 
 def _identity_shown(server: Server, memory: Memory) -> Any:
@@ -217,6 +232,7 @@ def _identity_go_on(server: Server, memory: Memory) -> None:
     body = {"password": _SECRET}
     assert server.status("POST", "auth/names/login/carl", body, "") in (400, 403)
     _assert_external(server, [], 403)
+    _assert_teams_follow_logins(server)
     _assert_external(server, ["staff"], 200)
     server.write("identity/group/name/inner", member_entity_ids=[])
     server.write("identity/entity/name/carl", disabled=False, metadata={"team": "red"})
@@ -236,6 +252,7 @@ def _identity_finish(server: Server, memory: Memory) -> None:
     anew = server.login("auth/names/login/anna", password=_SECRET)["entity_id"]
     assert anew not in (memory["anna"], "")
     _assert_external(server, [], 403)
+    _assert_teams_follow_logins(server)
 
 
 PEOPLE = {

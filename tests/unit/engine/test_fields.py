@@ -99,3 +99,12 @@ def test_null_counts_as_not_given() -> None:
     data = FieldData({"f": Field(FieldKind.INT, 5)}, {"f": None})
     assert "f" not in data
     assert (data["f"], data.get("f", 6), data.first("f")) == (5, 6, 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "opening"),
+    [(FieldKind.MAP, '{"a":'), (FieldKind.KV_PAIRS, '{"a":'), (FieldKind.COMMA_LIST, "[")],
+)
+def test_json_text_that_is_nested_too_deeply_is_a_bad_value(kind: FieldKind, opening: str) -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        coerce(kind, opening * 200_000)

@@ -93,9 +93,17 @@ def _bool(value: Any) -> bool:
     raise ValueError("expected a boolean")
 
 
+def _parsed(text: str) -> Any:
+    """JSON that came as text. Raises ValueError, whose words do not repeat it."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _map(value: Any) -> dict[str, Any]:
     if isinstance(value, str) and value.strip().startswith("{"):
-        value = json.loads(value)
+        value = _parsed(value)
     if isinstance(value, dict):
         return value
     raise ValueError("expected a map")
@@ -126,7 +134,7 @@ def _comma_list(value: Any) -> list[str]:
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("["):
-            value = json.loads(text)
+            value = _parsed(text)
         else:
             value = text.split(",")
     if isinstance(value, int | float):
@@ -147,7 +155,7 @@ def _comma_ints(value: Any) -> list[int]:
 def _kv_pairs(value: Any) -> dict[str, str]:
     if isinstance(value, str):
         text = value.strip()
-        value = json.loads(text) if text.startswith("{") else [p for p in text.split(",") if p]
+        value = _parsed(text) if text.startswith("{") else [p for p in text.split(",") if p]
     if isinstance(value, dict):
         return {str(key): _string(item) for key, item in value.items()}
     if isinstance(value, list):

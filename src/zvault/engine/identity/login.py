@@ -11,6 +11,7 @@ from zvault.base.clock import Clock
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, Request, Response
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
+from zvault.engine.identity.alias_metadata import follow_metadata
 from zvault.engine.identity.external_groups import follow_groups
 from zvault.engine.identity.store import IdentityStore
 from zvault.engine.leases.ttl import PastMaxTtlError, TtlRequest, decide_ttl
@@ -99,7 +100,9 @@ class LoginService:
             return
         metadata = auth.metadata if auth.alias_metadata is None else auth.alias_metadata
         accessor = mounted.entry.accessor
-        entity = await self._identity.login(mounted.entry, prefix, auth.alias_name, dict(metadata))
+        name = auth.alias_name
+        entity = await self._identity.login(mounted.entry, prefix, name, dict(metadata))
+        await follow_metadata(self._identity, entity.id, accessor, name, metadata)
         await follow_groups(self._identity, entity.id, accessor, auth.group_names)
         who = self._identity.view_of(entity.id)
         if who is None or who.disabled:

@@ -19,6 +19,7 @@ from zvault.records.identity import (
     ENTITY_BUCKETS,
     GROUP_BUCKETS,
     LOCAL_ALIAS_BUCKETS,
+    LOCAL_ALIASES_URL,
     Alias,
     Bucket,
     Entity,
@@ -33,12 +34,11 @@ from zvault.records.identity import (
     make_timestamp,
     put_entity,
     put_group,
+    put_local_aliases,
     remove_item,
 )
 from zvault.records.mounts import MountEntry
 from zvault.storage.api import Delete, Operation, Put
-
-_LOCAL_ALIASES_URL = "type.googleapis.com/identity.LocalAliases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +99,17 @@ class IdentityStore:
 
     def _load_local_aliases(self, bucket: Bucket) -> None:
         for item in bucket.items:
-            if item.message.type_url == _LOCAL_ALIASES_URL:
+            if item.message.type_url == LOCAL_ALIASES_URL:
                 aliases = list(LocalAliases.FromString(item.message.value).aliases)
                 self._local_aliases[item.id] = aliases
 
     def aliases_of(self, entity: Entity) -> list[Alias]:
         """The entity's aliases, those of local mounts included."""
         return [*entity.aliases, *self._local_aliases.get(entity.id, [])]
+
+    def local_aliases_of(self, entity_id: str) -> list[Alias]:
+        """Those of local mounts that lie in buckets of their own."""
+        return self._local_aliases.get(entity_id, [])
 
     def _index(self, entity: Entity) -> None:
         for alias in self.aliases_of(entity):
@@ -269,6 +273,16 @@ class IdentityStore:
         self._unindex(entity.id)
         self.entities[entity.id] = entity
         self._index(entity)
+        self._changed()
+
+    async def save_local_aliases(self, entity_id: str, aliases: list[Alias]) -> None:
+        """Store changed aliases of local mounts. Hold ``changing``. Raises StorageError."""
+        await self._write(
+            LOCAL_ALIAS_BUCKETS,
+            entity_id,
+            lambda bucket: put_local_aliases(bucket, entity_id, aliases),
+        )
+        self._local_aliases[entity_id] = aliases
         self._changed()
 
     async def delete_entity(self, entity_id: str) -> None:
