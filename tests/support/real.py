@@ -13,6 +13,8 @@ _PLACES = {
     "seaweedfs": ROOT / ".venv" / "bin" / "weed",
     "caddy": ROOT / ".venv" / "bin" / "caddy",
 }
+_PACKAGES = {"prometheus": "prometheus", "promtool": "prometheus"}
+"""Binaries that come with Debian packages."""
 
 
 def require(server: str) -> Path:
@@ -23,9 +25,11 @@ def require(server: str) -> Path:
         place = Path(found) if found else None
     if place is not None and place.exists():
         return place
+    package = _PACKAGES.get(server)
+    fix = f"install Debian's package {package}" if package else "run `make servers`"
     if os.environ.get("CI"):
-        pytest.fail(f"{server} is missing and CI skips nothing: run `make servers`")
-    pytest.skip(f"{server} is missing: run `make servers`")
+        pytest.fail(f"{server} is missing and CI skips nothing: {fix}")
+    pytest.skip(f"{server} is missing: {fix}")
 
 
 def free_port() -> int:
