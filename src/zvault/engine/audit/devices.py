@@ -28,6 +28,7 @@ from zvault.engine.audit.options import (
     FileOptions,
     SocketOptions,
     parse_options,
+    refuse_tricks,
 )
 from zvault.engine.audit.records import RecordWriter
 from zvault.engine.audit.sink import AuditSink
@@ -156,6 +157,7 @@ class AuditDevices:
     ) -> None:
         """Add a device: probe written, table durable, then attached. Raises InvalidRequestError."""
         async with self._changing:
+            refuse_tricks(options or {})
             await self._enable(path.strip("/") + "/", kind, description, dict(options or {}), local)
 
     async def _enable(

@@ -103,6 +103,18 @@ def parse_options(kind: str, options: Mapping[str, str]) -> DeviceOptions:
     return reader(options, shape)
 
 
+def refuse_tricks(options: Mapping[str, str]) -> None:
+    """Raise InvalidRequestError for what makes of a log a file that something else would obey.
+
+    Only of a device that is asked for: who may do that could otherwise have this server write
+    whole lines of their own into any file, or a file that can be run.
+    """
+    if not options.get("prefix", "").isprintable():
+        raise InvalidRequestError("option 'prefix' must be printable text on one line")
+    if _mode(options.get("mode", "")) & ~0o666:
+        raise InvalidRequestError("option 'mode' must not make a log that can be run")
+
+
 def _file(options: Mapping[str, str], shape: Mapping[str, Any]) -> FileOptions:
     file_path = options.get("file_path") or options.get("path") or ""
     if not file_path:

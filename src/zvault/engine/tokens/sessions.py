@@ -61,6 +61,8 @@ class Session:
             parsed = ipaddress.ip_address(address)
         except ValueError:
             return False
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped  # a listener on both families says so of IPv4 clients
         return any(parsed in network for network in self.networks)
 
 

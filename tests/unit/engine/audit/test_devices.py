@@ -254,3 +254,25 @@ async def test_of_two_devices_enabled_at_once_at_one_path_one_wins(tmp_path: Pat
     await again.start()
     assert list(again.list()) == ["file/"]
     assert again.headers.all() == {"x-a": True, "x-b": True}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"prefix": "ssh-ed25519 AAAA\n"},
+        {"prefix": "a\rb"},
+        {"prefix": "\x1b[2J"},
+        {"mode": "0755"},
+        {"mode": "4600"},
+    ],
+)
+async def test_no_device_makes_lines_of_its_own_or_a_file_that_can_be_run(
+    barrier: Barrier, tmp_path: Path, more: dict[str, str]
+) -> None:
+    devices = made(barrier)
+    await devices.start()
+    path = tmp_path / "audit.log"
+    with pytest.raises(InvalidRequestError, match=next(iter(more))):
+        await devices.enable("file", kind="file", options=options(path, **more))
+    assert not path.exists()
+    assert not devices.broker.enabled

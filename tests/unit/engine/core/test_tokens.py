@@ -640,3 +640,24 @@ async def test_no_token_is_asked_for_in_a_path() -> None:
             with pytest.raises(NotFoundInEngineError, match="unsupported path"):
                 await server.call(operation, f"auth/token/{path}/{token}")
         assert await server.alive(token)
+
+
+async def test_a_bound_token_works_from_its_address_in_either_spelling() -> None:
+    """A listener on both families names IPv4 clients as ``::ffff:…``."""
+    async with fresh() as server:
+        await server.write("auth/token/roles/here", token_bound_cidrs=["10.0.0.0/8"])
+        token = await server.token(None, "create/here", policies=["default"], ttl="1h")
+        for address, admitted in (
+            ("10.1.2.3", True),
+            ("::ffff:10.1.2.3", True),
+            ("::ffff:11.1.2.3", False),
+            ("::1", False),
+        ):
+            asked = server.call(
+                Operation.READ, "auth/token/lookup-self", token=token, address=address
+            )
+            if admitted:
+                assert await asked is not None
+                continue
+            with pytest.raises(PermissionDeniedError):
+                await asked
