@@ -16,7 +16,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from zvault.base.atomic_file import fsync_directory
@@ -29,6 +29,7 @@ from zvault.storage.errors import (
     StorageError,
     StoreNotFoundError,
 )
+from zvault.storage.file_follower import LogFollower
 from zvault.storage.file_layout import (
     OUR_NAMES,
     check_file_key,
@@ -38,6 +39,7 @@ from zvault.storage.file_layout import (
     is_scratch,
 )
 from zvault.storage.file_log import is_log_mark
+from zvault.storage.file_pending import Overlay
 from zvault.storage.file_recovery import refuse_unreplayed
 from zvault.storage.file_survey import Stamper, scan
 from zvault.storage.file_system import FileSystem
@@ -62,9 +64,12 @@ class FileStorage:
         self._root = str(root)
         self._cache = ValueCache(cache_bytes)
         self._writer: Writer | None = None
+        self._overlay: Overlay | None = None
+        """What is true before the tree is: what our log holds, or a living writer's."""
         self._made: tuple[Path, ...] = ()
         """Folders that opening had to make, outermost first, while nothing was written."""
         self._closed = False
+        self._follower: LogFollower | None = None
 
     @classmethod
     def open(
@@ -97,10 +102,11 @@ class FileStorage:
         if read_only:
             with _named(str(root)):
                 refuse_unreplayed(root)
+            store._overlay = store._follower = LogFollower(root)
         else:
             with _named(str(root)):
                 store._writer = Writer(root, store._remember, fsync=fsync, log=log, files=files)
-            store._made = made
+            store._overlay, store._made = store._writer.pending, made
         return store
 
     @property
@@ -128,6 +134,9 @@ class FileStorage:
             return value
         if not keys.is_storable_for_reading(key) or is_scratch(key):
             return None
+        awaited = self._awaited(key)
+        if awaited is not None:
+            return awaited.value if isinstance(awaited, Put) else None
         content = self._read(key)
         if content is None:
             self._refuse_linked_folder(key)
@@ -157,6 +166,8 @@ class FileStorage:
     async def list(self, prefix: str) -> list[str]:
         if not keys.check_prefix(prefix) or is_scratch(prefix):
             return []
+        overlay = self._present_overlay()
+        awaited = () if overlay is None else overlay.changes(prefix[:-1])
         try:
             folder = f"{self._root}/{prefix}"
             names, is_all = _children(folder, prefix, _AT_ONCE)
@@ -169,6 +180,9 @@ class FileStorage:
             if cause.errno in _ABSENT and (prefix or cause.errno != errno.ENOENT):
                 return []
             raise _error(cause, self._root, prefix) from None
+        for operation in awaited:
+            name = operation.key[len(prefix) :]
+            (names.add if isinstance(operation, Put) else names.discard)(name)
         if prefix in ("", _MARK_FOLDER):
             await self._hide_mark(prefix, names)
         if len(names) > _AT_ONCE:
@@ -194,7 +208,12 @@ class FileStorage:
             names.discard(_MARK_FOLDER)
 
     def stamp(self, key: str) -> Stamp | None:
-        """See ``file_survey.py``; every write, ours or a real server's, changes it."""
+        """See ``file_survey.py``; every write, ours or a real server's, changes it.
+
+        An entry on its way into the tree has none.
+        """
+        if self._awaited(key) is not None:
+            return None
         now_ns = time.time_ns()
         try:
             found = os.lstat(f"{self._root}/{entry_path(key)}")
@@ -203,11 +222,17 @@ class FileStorage:
         return self._stamper.stamp(found, now_ns)
 
     async def survey(self, known: Collection[str]) -> dict[str, ObjectInfo]:
-        """Every key with its stamp. Raises StorageError."""
+        """Every key with its stamp. Raises StorageError, DamagedLogError."""
+        awaited = [] if (overlay := self._present_overlay()) is None else overlay.everything()
         try:
             found = await asyncio.to_thread(scan, self._root, self._stamper)
         except OSError as cause:
             raise _error(cause, self._root, "") from None
+        for operation in awaited:
+            if isinstance(operation, Put):
+                found[operation.key] = ObjectInfo(operation.key)
+            else:
+                found.pop(operation.key, None)
         if keys.MIGRATION_KEY in found and await self.get(keys.MIGRATION_KEY) is None:
             del found[keys.MIGRATION_KEY]  # the log's own mark
         return found
@@ -215,6 +240,18 @@ class FileStorage:
     @functools.cached_property
     def _stamper(self) -> Stamper:
         return Stamper(self._root)
+
+    def _present_overlay(self) -> Overlay | None:
+        """The overlay as it is now. Look there first, for entries leave when the tree has them."""
+        if self._follower is not None:
+            with _named(self._root):
+                self._follower.refresh()
+        return self._overlay
+
+    def _awaited(self, key: str) -> Operation | None:
+        """The last word on ``key`` that the tree may not have yet."""
+        overlay = self._present_overlay()
+        return None if overlay is None else overlay.find(key)
 
     def _remember(self, operations: Sequence[Operation], happened: bool) -> None:
         for operation in operations:

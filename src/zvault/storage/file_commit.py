@@ -50,8 +50,9 @@ class SyncedCommitter:
         self._settle(works, touched)
         return [work.error for work in works]
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """Everything acknowledged is durable at once."""
+        return True
 
     def close(self) -> None:
         """As ``settle``."""

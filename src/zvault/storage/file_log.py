@@ -5,11 +5,12 @@ away meanwhile. What never does: the tree's entries; reading back (``file_recove
 
 Order (must): the mark is durable before a segment is in use; a record is durable before its
 operations touch the tree; the tree is durable before a segment's header says so, the older
-segment's first; the mark goes last. Bounds: a segment takes no further record from
-``SEGMENT_BYTES`` on, and is begun again only when the tree holds all it held before.
+segment's first; the mark goes last. Bounds: a segment is full from ``SEGMENT_BYTES`` on, and is
+begun again only when the tree holds, durably, all it held before (the caller puts it there).
 """
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ from zvault.storage.file_system import FileSystem
 from zvault.storage.keys import MIGRATION_KEY
 
 SEGMENT_NAMES = ("0", "1")
-SEGMENT_BYTES = 16 << 20
+SEGMENT_BYTES = 4 << 20
+OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _GROW_BYTES = 1 << 20
 _MARK_FIELD = "zvault_log"
 
@@ -60,6 +62,8 @@ class Log:
         self._epoch = 0
         self._offset = 0
         self._records = 0
+        self._has_checkpoint = True
+        """Of the segment before the one in use: begun, or there is none."""
         self._checkpoint: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, "zvault-checkpoint")
 
@@ -80,27 +84,69 @@ class Log:
         self._begin()
         return True
 
+    @property
+    def filled(self) -> float:
+        """How much of the segment in use is written, from 0; full from 1 on."""
+        return self._offset / self._limit
+
     def append(self, batch: Sequence[Operation]) -> None:
-        """One record of a log in use, durable on return. Raises OSError."""
-        if self._offset >= self._limit:
-            self._turn()
+        """One record of a log in use, durable on return. Raises OSError.
+
+        After one for want of space there is no such record.
+        """
         header = self._headers[self._active]
         assert header is not None
         record = form.encode_record(header.salt, self._records, batch)
         path, end = self._paths[self._active], self._offset + len(record)
-        if end > self._sizes[self._active]:
-            size = end + -end % _GROW_BYTES
-            self._files.write_at(path, self._offset, record + bytes(size - end))
-            self._sizes[self._active] = size
-        else:
-            self._files.write_at(path, self._offset, record)
-        self._files.sync_data(path)
+        try:
+            if end > self._sizes[self._active]:
+                size = end + -end % _GROW_BYTES
+                self._files.write_at(path, self._offset, record + bytes(size - end))
+                self._sizes[self._active] = size
+            else:
+                self._files.write_at(path, self._offset, record)
+            self._files.sync_data(path)
+        except OSError as cause:
+            if cause.errno in OUT_OF_SPACE:
+                self._void_record()
+            raise
         self._offset = end
         self._records += 1
 
-    def settle(self) -> None:
-        """Make the tree durable and the log empty. Raises OSError."""
+    def _void_record(self) -> None:
+        """What was written of a record must not come back; nothing was, if this has no space."""
+        path = self._paths[self._active]
+        try:
+            self._files.write_at(path, self._offset, bytes(form.BLOCK_BYTES))
+            self._files.sync_data(path)
+        except OSError as cause:
+            if cause.errno not in OUT_OF_SPACE:
+                raise
+
+    def turn(self) -> None:
+        """The other segment takes over. Raises OSError.
+
+        Only after ``checkpoint``: what the other one held is in the tree.
+        """
+        assert self._has_checkpoint
         self._finish_checkpoint()
+        other = 1 - self._active
+        is_new = self._headers[other] is None
+        self._use(other)
+        self._has_checkpoint = False
+        if is_new:
+            self._files.sync([self._folder])
+
+    def checkpoint(self) -> None:
+        """The tree holds all that the segment before held: begin to make it durable, once."""
+        if not self._has_checkpoint:
+            self._has_checkpoint = True
+            self._checkpoint = self._thread.submit(self._files.sync_all)
+
+    def settle(self) -> None:
+        """Make the tree durable, which holds all now, and the log empty. Raises OSError."""
+        self._finish_checkpoint()
+        self._has_checkpoint = True
         if not self.in_use:
             return
         self._files.sync_all()
@@ -134,20 +180,13 @@ class Log:
                 self._files.remove(self._mark)
             raise
 
-    def _turn(self) -> None:
-        """The other segment takes over; the full one is let go of when the tree is durable."""
-        self._finish_checkpoint()
-        other = 1 - self._active
-        is_new = self._headers[other] is None
-        self._use(other)
-        if is_new:
-            self._files.sync([self._folder])
-        self._checkpoint = self._thread.submit(self._files.sync_all)
-
     def _finish_checkpoint(self) -> None:
         checkpoint, self._checkpoint = self._checkpoint, None
-        if checkpoint is not None:
-            checkpoint.result()
+        try:
+            if checkpoint is not None:
+                checkpoint.result()
+        except OSError as cause:  # whatever it says: what the kernel failed to write is lost to it
+            raise OSError(errno.EIO, cause.strerror) from None
 
     def _use(self, number: int) -> None:
         """Whatever the segment held is void from here on."""

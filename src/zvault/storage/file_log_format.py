@@ -42,6 +42,8 @@ class Segment:
 
     header: Header
     batches: tuple[tuple[Operation, ...], ...]
+    end: int = BLOCK_BYTES
+    """Where the next record goes."""
 
 
 def encode_header(header: Header) -> bytes:
@@ -88,20 +90,38 @@ def decode_segment(content: bytes) -> Segment | None:
     header = decode_header(content)
     if header is None:
         return None
-    batches: list[tuple[Operation, ...]] = []
     if not header.in_use:
         return Segment(header, ())
-    offset = BLOCK_BYTES
-    while (record := _record_at(content, offset, header.salt)) is not None:
-        number, payload, size = record
-        if number != len(batches):
-            raise ValueError(f"record {len(batches)} is missing")
-        batches.append(_operations(payload))
-        offset += size
-    for later in range(offset + BLOCK_BYTES, len(content), BLOCK_BYTES):
+    batches, end = decode_records(content, header.salt, 0, BLOCK_BYTES)
+    for later in range(end + BLOCK_BYTES, len(content), BLOCK_BYTES):
         if _record_at(content, later, header.salt) is not None:
             raise ValueError(f"record {len(batches)} is damaged and a whole one follows")
-    return Segment(header, tuple(batches))
+    return Segment(header, tuple(batches), end)
+
+
+def decode_records(
+    content: bytes, salt: bytes, number: int, offset: int = 0
+) -> tuple[list[tuple[Operation, ...]], int]:
+    """The whole batches from ``offset`` on, the first of which has ``number``; where they end.
+
+    Raises ValueError when one is missing.
+    """
+    batches: list[tuple[Operation, ...]] = []
+    while (record := _record_at(content, offset, salt)) is not None:
+        found, payload, size = record
+        if found != number + len(batches):
+            raise ValueError(f"record {number + len(batches)} is missing")
+        batches.append(_operations(payload))
+        offset += size
+    return batches, offset
+
+
+def promised_bytes(content: bytes, salt: bytes) -> int:
+    """The unpadded size of the record that begins here, whole or not; 0 when none does."""
+    if len(content) < _RECORD_HEAD_BYTES:
+        return 0
+    magic, found_salt, _, length = _RECORD.unpack_from(content)
+    return _RECORD_HEAD_BYTES + length if magic == _RECORD_MAGIC and found_salt == salt else 0
 
 
 def _record_at(content: bytes, offset: int, salt: bytes) -> tuple[int, bytes, int] | None:

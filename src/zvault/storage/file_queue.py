@@ -31,8 +31,8 @@ class Committer(Protocol):
         """Do every caller's operations; per caller None or what went wrong."""
         ...
 
-    def settle(self) -> None:
-        """Nothing was written for a while."""
+    def settle(self) -> bool:
+        """Nothing was written for a while. A short piece of work; True when nothing is left."""
         ...
 
     def close(self) -> None:
@@ -49,8 +49,17 @@ class _Waiting:
 class CommitQueue:
     """Batches what waits while the previous batch is being written."""
 
-    def __init__(self, committer: Committer, outcome: Outcome, quiet_seconds: float = 0) -> None:
+    def __init__(
+        self,
+        committer: Committer,
+        outcome: Outcome,
+        quiet_seconds: float = 0,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        """``at_once``: commits wait for no disk, so they need no thread."""
         self._committer = committer
+        self._at_once = at_once
         self._outcome = outcome
         self._quiet_seconds = quiet_seconds
         self._last = 0.0
@@ -80,26 +89,30 @@ class CommitQueue:
             self._thread.shutdown()
 
     async def _drain(self, settle: bool = False) -> None:
+        """Commit what waits. ``settle``: then, as long as nothing else comes, settle by and by."""
         loop = asyncio.get_running_loop()
+        is_settled = False
         try:
-            if settle:
-                await self._settle()
-            while self._waiting:
-                await self._commit(self._take())
-                settle = False
+            while self._waiting or settle:
+                if self._waiting:
+                    await self._commit(self._take())
+                    settle = False
+                elif await self._settle():
+                    settle, is_settled = False, True
         finally:
             self._running = None
             self._last = loop.time()
-            if self._quiet_seconds and self._timer is None and not settle:
+            if self._quiet_seconds and self._timer is None and not is_settled:
                 self._timer = loop.call_later(self._quiet_seconds, self._look_for_quiet)
 
-    async def _settle(self) -> None:
+    async def _settle(self) -> bool:
         """A failure of the disk shows at the next commit; a defect must not hang who waits."""
         try:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, self._committer.settle)
+            return await loop.run_in_executor(self._thread, self._committer.settle)
         except Exception:
             _log.exception("the log could not be settled")
+            return True
 
     def _look_for_quiet(self) -> None:
         loop = asyncio.get_running_loop()
@@ -115,7 +128,10 @@ class CommitQueue:
         loop = asyncio.get_running_loop()
         errors: Sequence[Exception | None]
         try:
-            errors = await loop.run_in_executor(self._thread, self._committer.commit, work)
+            if self._at_once:
+                errors = self._committer.commit(work)
+            else:
+                errors = await loop.run_in_executor(self._thread, self._committer.commit, work)
         except Exception as defect:  # a bug must reach the callers, not hang them
             errors = [defect] * len(batch)
         for waiting, error in zip(batch, errors, strict=True):

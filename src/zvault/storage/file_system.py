@@ -99,7 +99,8 @@ class PosixFileSystem:
             written += os.pwrite(descriptor, content[written:], offset + written)
 
     def sync_data(self, path: str) -> None:
-        os.fdatasync(self._open[path])
+        if self._durable:
+            os.fdatasync(self._open[path])
 
     def sync(self, paths: Sequence[str]) -> None:
         if not self._durable or not paths:
@@ -138,7 +139,7 @@ class PosixFileSystem:
         self._open.clear()
 
     def sync_all(self) -> None:
-        if _LIBC.syncfs(self._root) != 0:
+        if self._durable and _LIBC.syncfs(self._root) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
 

@@ -9,6 +9,7 @@ whole.
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 
 from zvault.base.errors import ZvaultError
 from zvault.storage.api import Operation, Put
@@ -18,6 +19,7 @@ from zvault.storage.file_system import FileSystem
 
 PROVIDER = "file"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_KNOWN_FOLDERS = 20_000
 _ONE_PAGE_BYTES = 4096
 """Up to here the kernel puts a new file's content there in one step: it is empty, which counts as
 absent, or whole."""
@@ -26,11 +28,17 @@ absent, or whole."""
 class Tree:
     """The folders and files below one root. Use from one thread."""
 
-    def __init__(self, root: str, files: FileSystem) -> None:
+    def __init__(
+        self, root: str, files: FileSystem, is_awaited: Callable[[str], bool] | None = None
+    ) -> None:
+        """``is_awaited``: whether an entry of this folder (a key's part) comes later; it stays."""
         self.root = root
         self._scratch = f"{root}/{SCRATCH_NAME}"
         self._files = files
+        self._is_awaited = is_awaited
         self._serial = 0
+        self._folders: set[str] = set()
+        """Some of the folders that exist; nobody but us removes any."""
 
     def path_of(self, key: str) -> str:
         return f"{self.root}/{entry_path(key)}"
@@ -56,6 +64,28 @@ class Tree:
         except OSError:
             self.drop(temporary)
             raise
+
+    def make_room(self, key: str) -> None:
+        """See to it that an entry of ``key`` can be put there later: nothing else has its name."""
+        path = self.path_of(key)
+        self.make_folder(_folder_of(path))
+        if os.path.isdir(path):  # noqa: PTH112 (Path costs more than the call)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder and what is missing above it; one that is known to be there costs nothing.
+
+        ``folder``: a whole path.
+        """
+        if folder in self._folders or folder == self.root:
+            return
+        if not os.path.isdir(folder):  # noqa: PTH112
+            self._make_folders(folder, set())
+            if not os.path.isdir(folder):  # noqa: PTH112
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if len(self._folders) >= _KNOWN_FOLDERS:
+            self._folders.clear()
+        self._folders.add(folder)
 
     def _create(self, path: str, content: bytes, touched: set[str]) -> bool:
         """A new small file at its place; False when something is there."""
@@ -107,10 +137,13 @@ class Tree:
         folder = _folder_of(path)
         try:
             self._files.remove(path)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except (NotADirectoryError, IsADirectoryError):
             return  # no entry; a folder of that name belongs to other keys
-        touched.add(folder)
-        while folder != self.root:
+        except FileNotFoundError:
+            pass  # the folder may have been made for an entry that never came
+        else:
+            touched.add(folder)
+        while folder != self.root and not self._is_kept(folder):
             try:
                 self._files.remove_folder(folder)
             except FileNotFoundError:
@@ -119,9 +152,14 @@ class Tree:
                 if cause.errno in (errno.ENOTEMPTY, errno.EEXIST):
                     return
                 raise
+            self._folders.discard(folder)
             touched.discard(folder)
             folder = _folder_of(folder)
             touched.add(folder)
+
+    def _is_kept(self, folder: str) -> bool:
+        """An entry of this very folder is on its way."""
+        return self._is_awaited is not None and self._is_awaited(folder[len(self.root) + 1 :])
 
     def error(self, cause: OSError, key: str) -> ZvaultError:
         """What the caller of ``apply`` is told."""

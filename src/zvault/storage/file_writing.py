@@ -17,6 +17,7 @@ from zvault.storage.file_layout import LOG_NAME, SCRATCH_NAME
 from zvault.storage.file_lock import lock_directory
 from zvault.storage.file_log import SEGMENT_BYTES, Log
 from zvault.storage.file_logged import LoggedCommitter
+from zvault.storage.file_pending import Pending
 from zvault.storage.file_queue import CommitQueue, Committer, Outcome
 from zvault.storage.file_recovery import lock_log, recover
 from zvault.storage.file_system import FileSystem, PosixFileSystem
@@ -47,7 +48,8 @@ class Writer:
     ) -> None:
         """Raises StoreLockedError, UnreplayedLogError, DamagedLogError, OSError."""
         self._root = root
-        self.is_logged = fsync and log is not None
+        self.is_logged = log is not None
+        self.pending = Pending()
         with contextlib.ExitStack() as undo:
             self._locks = undo.enter_context(contextlib.ExitStack())
             self._locks.callback(os.close, lock_directory(root))
@@ -59,17 +61,18 @@ class Writer:
             if self.is_logged:
                 self._locks.callback(os.close, lock_log(root))
             undo.pop_all()
-        quiet = log.quiet_seconds if self.is_logged and log is not None else 0
-        self.queue = CommitQueue(self._committer(fsync, log), outcome, quiet)
+        quiet = 0 if log is None else log.quiet_seconds
+        at_once = log is not None and not fsync
+        self.queue = CommitQueue(self._committer(fsync, log), outcome, quiet, at_once=at_once)
 
     def _committer(self, fsync: bool, log: LogOptions | None) -> Committer:
         root, files = str(self._root), self.files
-        tree = Tree(root, files)
+        tree = Tree(root, files, self.pending.has_any_in)
         synced = SyncedCommitter(tree, files)
         if fsync and log is None:
             return synced
         written = None if log is None else Log(root, files, segment_bytes=log.segment_bytes)
-        return LoggedCommitter(tree, written if fsync else None, synced)
+        return LoggedCommitter(tree, written, self.pending, synced)
 
     async def submit(self, operations: Sequence[Operation]) -> None:
         """Returns when the operations are durable; raises what went wrong with them."""

@@ -178,7 +178,7 @@ async def test_records_of_an_earlier_use_of_a_segment_are_never_replayed(tmp_pat
     for number in range(40):
         await store.apply([Put("a", b"%d" % number * 300)])
     kill(store)
-    (root / "_a").unlink()
+    (root / "_a").unlink(missing_ok=True)
     store = FileStorage.open(root)
     assert store.replayed < 20
     assert await store.get("a") == b"39" * 300
@@ -196,8 +196,13 @@ class _Failing(PosixFileSystem):
             raise OSError(self.number, "said the disk")
 
     def create(self, path: str, content: bytes) -> None:
-        self._maybe("create-entry" if f"/{LOG}/" not in path else "create-mark")
+        if f"/{LOG}/" in path:
+            self._maybe("create-mark")
         super().create(path, content)
+
+    def make_folder(self, path: str) -> None:
+        self._maybe("make_folder")
+        super().make_folder(path)
 
     def write_at(self, path: str, offset: int, content: bytes) -> None:
         if offset or self.number != errno.ENOSPC:
@@ -213,7 +218,7 @@ class _Failing(PosixFileSystem):
         super().sync_all()
 
 
-@pytest.mark.parametrize("call", ["create-entry", "create-mark", "write_at"])
+@pytest.mark.parametrize("call", ["make_folder", "create-mark", "write_at"])
 async def test_what_failed_for_want_of_space_does_not_come_back(tmp_path: Path, call: str) -> None:
     root = tmp_path / "d"
     root.mkdir()
@@ -223,7 +228,7 @@ async def test_what_failed_for_want_of_space_does_not_come_back(tmp_path: Path, 
         await store.apply([Put("a", b"old")])
     files.call = call
     with pytest.raises(DiskFullError):
-        await store.apply([Put("a", b"new" * 500)])
+        await store.apply([Put("a", b"new" * 500), Put("in a/new folder", b"1")])
     files.call = ""
     before = b"old" if call != "create-mark" else None
     assert await store.get("a") == before
