@@ -1,7 +1,8 @@
 """Vault's file backend: a tree of small JSON files, written durably.
 
 What lives here: opening, reading, listing. What never does: names and envelope
-(``file_layout.py``), the queue (``file_queue.py``), the order of effects (``file_commit.py``).
+(``file_layout.py``), the queue (``file_queue.py``), the order of effects (``file_commit.py``,
+``file_logged.py``).
 
 Invariants: one writer holds the directory (``file_lock.py``); our temporary files lie only in
 ``.zvault-tmp``; what ``apply`` acknowledged survives a power cut; a read never suspends; a store
@@ -88,7 +89,8 @@ class FileStorage:
         replayed. For reading it must exist, is not locked, and nothing is cached, so that a serving
         store can be copied. Only a server sets ``cache_bytes`` (``DEFAULT_CACHE_BYTES``): whoever
         proves something reads from the disk; and ``log``: each commit costs one sync, and no other
-        server starts on the tree until this one has closed it. ``fsync=False`` gives up durability.
+        server starts on the tree until this one has closed it. ``fsync=False`` syncs nothing: what
+        was acknowledged survives a kill and no power cut.
         Raises StoreNotFoundError, StoreLockedError, UnreplayedLogError, DamagedLogError,
         StorageError.
         """

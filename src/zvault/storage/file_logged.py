@@ -56,7 +56,10 @@ class LoggedCommitter:
             if not self._is_for_the_log(self._log, batch):
                 return self._synced.commit(batch)
             self._work_off(self._log)
-            errors = self._refusals(batch)
+            at_once = any(map(_is_odd, batch))
+            if at_once:
+                self._write_out_all()  # such a key may want the name of an entry that waits
+            errors = [self._refusal(operations) for operations in batch]
             if all(errors):
                 return errors
             taken = [operations for operations, e in zip(batch, errors, strict=True) if e is None]
@@ -64,7 +67,6 @@ class LoggedCommitter:
         except OSError as cause:
             return [self._not_logged(cause)] * len(batch)
         self._take_over(taken)
-        at_once = any(map(_is_odd, taken))
         for number, operations in enumerate(batch):
             if errors[number] is None:
                 errors[number] = self._finish(operations, at_once=at_once)
@@ -110,13 +112,8 @@ class LoggedCommitter:
             return False
         return log.begin()
 
-    def _refusals(self, batch: Sequence[Sequence[Operation]]) -> list[ZvaultError | None]:
-        """Who asks for what the tree cannot take, before anything of it is written."""
-        if any(map(_is_odd, batch)):
-            self._write_out_all()  # such a key may want the name of an entry that waits
-        return [self._refusal(operations) for operations in batch]
-
     def _refusal(self, operations: Sequence[Operation]) -> ZvaultError | None:
+        """Said to who asks for what the tree cannot take, before anything of it is written."""
         for operation in operations:
             if isinstance(operation, Put) and self._pending.find(operation.key) is None:
                 try:

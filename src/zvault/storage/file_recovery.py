@@ -4,8 +4,8 @@ What lives here: the log read back into the tree on opening for writing, and the
 store over that needs it. What never does: the log written (``file_log.py``).
 
 Invariants: the log is replayed as long as its mark lies in the store, because then no other server
-has written since; without the mark it is refused. A reader that finds a log in use reads only
-while the writer lives: then the tree, as the kernel shows it, holds everything acknowledged.
+has written since; without the mark it is refused. A reader that finds a log in use opens the
+store only while the writer lives, and follows the log (``file_follower.py``).
 """
 
 import contextlib

@@ -66,7 +66,7 @@ class FileSystem(Protocol):
 
 
 class PosixFileSystem:
-    """The machine's file system. ``durable=False`` leaves out every sync (benchmarks only)."""
+    """The machine's file system. ``durable=False`` leaves out every sync."""
 
     def __init__(self, root: str, *, durable: bool = True) -> None:
         self._durable = durable

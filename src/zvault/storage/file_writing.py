@@ -27,7 +27,7 @@ from zvault.storage.file_tree import Tree
 @dataclass(frozen=True, slots=True)
 class LogOptions:
     """``segment_bytes``: of each of the two segments. ``quiet_seconds``: so long without a write,
-    and the log is emptied, so that a machine that dies then leaves a whole tree.
+    and the log is emptied into the tree, so that whatever dies then leaves a whole one.
     """
 
     segment_bytes: int = SEGMENT_BYTES
