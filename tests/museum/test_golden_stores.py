@@ -209,7 +209,7 @@ async def test_tokens_resolve_to_their_entry_accessor_and_lease(opened: Opened) 
         accessor_key = tokens.ACCESSOR_PREFIX + tokens.salt_id(salt, given["accessor"])
         accessor = tokens.decode_accessor(await opened.get(accessor_key))
         assert (accessor.token_id, accessor.accessor_id) == (inner, given["accessor"])
-        lease_id = leases.lease_id_of_token(salt, entry.path, inner)
+        lease_id = leases.lease_id_of_token(entry.path, tokens.salt_id(salt, inner))
         lease = leases.decode_lease(await opened.get(leases.ID_PREFIX + lease_id))
         assert lease.lease_id == lease_id
         assert lease.auth is not None

@@ -167,12 +167,12 @@ class Unsealed:
         await self.identity.load()
 
     async def _load_tokens(self) -> None:
-        salt = await load_salt(self.barrier, self.random_bytes)
-        self.leases = LeaseBook(self.barrier, salt)
+        salted = await load_salt(self.barrier, self.random_bytes)
+        self.leases = LeaseBook(self.barrier, salted)
         doomed = Doomed()
         store = TokenStore(
             self.barrier,
-            salt=salt,
+            salted=salted,
             header_key=await self._header_key(),
             cubbyhole_uuid=self.mounts.cubbyhole_uuid(),
             leases=self.leases,

@@ -11,7 +11,6 @@ from zvault.base.gotime import ZERO_NS
 from zvault.records import compress, gojson
 from zvault.records.codec import Codec, Kind, Member
 from zvault.records.errors import RecordError
-from zvault.records.tokens import salt_id
 
 ID_PREFIX = "sys/expire/id/"
 TOKEN_INDEX_PREFIX = "sys/expire/token/"  # noqa: S105 - a storage prefix
@@ -132,12 +131,12 @@ _LEASE = Codec(
 )
 
 
-def lease_id_of_token(salt: str, path: str, token_id: str) -> str:
+def lease_id_of_token(path: str, salted_id: str) -> str:
     """The id of a token's lease; its storage key is ``ID_PREFIX`` and this.
 
     The path of a LIST ends in a slash (a wrapped one has a token), which does not count.
     """
-    return f"{path.rstrip('/')}/{salt_id(salt, token_id)}"
+    return f"{path.rstrip('/')}/{salted_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ ROLE_PREFIX = "sys/token/roles/"
 
 SERVICE = 1
 BATCH = 2
+_KEPT_IDS = 256
 _TYPE_NAMES = {"default": 0, "service": SERVICE, "batch": BATCH}
 
 
@@ -33,9 +34,27 @@ def salt_id(salt: str, token_id: str) -> str:
     return hashlib.sha1((salt + token_id).encode()).hexdigest()  # noqa: S324 - the format's choice
 
 
-def parent_key(salt: str, parent_id: str, child_id: str) -> str:
+class Salter:
+    """``salt_id`` under one salt. Remembers the last ids, because every entry of a token wants its
+    salted id; whoever makes one lets go of it with the unsealed store.
+    """
+
+    def __init__(self, salt: str) -> None:
+        self._salt = salt
+        self._kept: dict[str, str] = {}
+
+    def __call__(self, token_id: str) -> str:
+        found = self._kept.get(token_id)
+        if found is None:
+            if len(self._kept) >= _KEPT_IDS:
+                self._kept.clear()
+            found = self._kept[token_id] = salt_id(self._salt, token_id)
+        return found
+
+
+def parent_key(salted_parent: str, salted_child: str) -> str:
     """Storage key of the (empty) index entry from parent to child."""
-    return f"{PARENT_PREFIX}{salt_id(salt, parent_id)}/{salt_id(salt, child_id)}"
+    return f"{PARENT_PREFIX}{salted_parent}/{salted_child}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from zvault.base.atomic_file import fsync_directory

@@ -54,6 +54,8 @@ class SyncedCommitter:
         """Everything acknowledged is durable at once."""
         return True
 
+    age = settle
+
     def close(self) -> None:
         """As ``settle``."""
 

@@ -44,6 +44,8 @@ class LoggedCommitter:
         self._synced = synced
         self._turned_count = 0
         """Entries of the segment before when its turn was over."""
+        self._aging = False
+        """In the middle of it."""
         self._broken: BrokenStoreError | None = None
 
     def commit(self, batch: Sequence[Sequence[Operation]]) -> list[ZvaultError | None]:
@@ -94,6 +96,22 @@ class LoggedCommitter:
         else:
             self._settled()
         return True
+
+    def age(self) -> bool:
+        """A piece of what was put off before this was last done; True at the end."""
+        if self._broken is not None or self._log is None:
+            return True
+        try:
+            if not self._aging and not self._pending.old_count:
+                self._next_generation()
+            self._write_out(_PIECE)
+        except OSError as cause:
+            if cause.errno not in OUT_OF_SPACE:
+                self._break(cause)
+            self._aging = False
+            return True
+        self._aging = self._pending.old_count > 0
+        return not self._aging
 
     def close(self) -> None:
         """As ``settle``, and nothing of the log stays behind. Raises BrokenStoreError."""

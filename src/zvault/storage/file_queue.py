@@ -35,9 +35,17 @@ class Committer(Protocol):
         """Nothing was written for a while. A short piece of work; True when nothing is left."""
         ...
 
+    def age(self) -> bool:
+        """Some time has passed: what was put off then has waited long enough. As ``settle``."""
+        ...
+
     def close(self) -> None:
         """Nothing more will be written. Raises BrokenStoreError when something may be lost."""
         ...
+
+
+Tidy = Callable[[], bool]
+"""A short piece of work; True when nothing is left of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,38 +96,41 @@ class CommitQueue:
         finally:
             self._thread.shutdown()
 
-    async def _drain(self, settle: bool = False) -> None:
-        """Commit what waits. ``settle``: then, as long as nothing else comes, settle by and by."""
+    async def _drain(self, tidy: Tidy | None = None) -> None:
+        """Commit what waits; ``tidy``, a piece at a time, as long as nobody waits."""
         loop = asyncio.get_running_loop()
+        settle = self._committer.settle
         is_settled = False
         try:
-            while self._waiting or settle:
+            while self._waiting or tidy is not None:
                 if self._waiting:
                     await self._commit(self._take())
-                    settle = False
-                elif await self._settle():
-                    settle, is_settled = False, True
+                    self._last = loop.time()
+                    tidy = None if tidy == settle else tidy  # it is quiet no longer
+                elif tidy is not None and await self._is_done(tidy):
+                    is_settled = tidy == settle
+                    tidy = None
         finally:
             self._running = None
-            self._last = loop.time()
             if self._quiet_seconds and self._timer is None and not is_settled:
                 self._timer = loop.call_later(self._quiet_seconds, self._look_for_quiet)
 
-    async def _settle(self) -> bool:
+    async def _is_done(self, tidy: Tidy) -> bool:
         """A failure of the disk shows at the next commit; a defect must not hang who waits."""
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, self._committer.settle)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, tidy)
         except Exception:
             _log.exception("the log could not be settled")
             return True
 
     def _look_for_quiet(self) -> None:
+        """Without a pause in the writing the log is not settled, and yet nothing waits for long."""
         loop = asyncio.get_running_loop()
         left = self._last + self._quiet_seconds - loop.time()
         self._timer = None
-        if self._running is None and left <= 0:
-            self._running = asyncio.create_task(self._drain(settle=True))
+        if self._running is None:
+            tidy = self._committer.settle if left <= 0 else self._committer.age
+            self._running = asyncio.create_task(self._drain(tidy))
         else:
             self._timer = loop.call_later(max(left, 0.1), self._look_for_quiet)
 

@@ -56,7 +56,7 @@ def test_only_exactly_root_is_root() -> None:
 
 
 def test_the_parent_index_joins_two_salted_ids() -> None:
-    assert parent_key("s", "a.b", "c") == (
+    assert parent_key(salt_id("s", "a.b"), salt_id("s", "c")) == (
         f"sys/token/parent/{salt_id('s', 'a.b')}/{salt_id('s', 'c')}"
     )
 
@@ -66,7 +66,7 @@ def test_an_accessor_from_before_json_is_the_bare_id() -> None:
 
 
 def test_a_lease_id_is_path_and_salted_token() -> None:
-    assert leases.lease_id_of_token("s", "auth/token/create", "a.b") == (
+    assert leases.lease_id_of_token("auth/token/create", salt_id("s", "a.b")) == (
         f"auth/token/create/{salt_id('s', 'a.b')}"
     )
 

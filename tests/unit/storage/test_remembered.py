@@ -1,5 +1,6 @@
 """What was seen equal is not read again; whatever moved since is, and nothing hides from it."""
 
+import asyncio
 import hashlib
 import os
 import random
@@ -231,10 +232,21 @@ async def test_a_file_that_was_just_written_has_no_stamp_yet(
     await here.close()
 
 
+async def in_the_tree(store: FileStorage, key: str) -> None:
+    """Until the entry has got there: the one put first gets there last."""
+    for _ in range(3_000):
+        if store.stamp(key) is not None:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(key)
+
+
 @pytest.mark.usefixtures("aged")
 async def test_what_a_dead_servers_log_brings_back_counts_as_moved(tmp_path: Path) -> None:
-    here, there = FileStorage.open(tmp_path / "d", log=LogOptions()), InMemStorage(url="inmem:b")
+    log = LogOptions(quiet_seconds=0.05)
+    here, there = FileStorage.open(tmp_path / "d", log=log), InMemStorage(url="inmem:b")
     await here.apply([Put(f"k{n}", b"%d" % n) for n in range(6)])
+    await in_the_tree(here, "k0")
     remembered = memory()
     await copy_store(here, there, source_may_change=True, remembered=remembered)
     assert (await remembered.moved(here, there)).known == 6
@@ -242,7 +254,7 @@ async def test_what_a_dead_servers_log_brings_back_counts_as_moved(tmp_path: Pat
     writer = here._writer
     assert writer is not None
     writer.let_go()  # kill -9
-    (tmp_path / "d/_k1").unlink()  # and the power cut took what was not in the log
+    (tmp_path / "d/_k1").unlink()  # and the power cut took what was not synced
     settled = FileStorage.open(tmp_path / "d")
     assert settled.replayed
     report = await sync_store(settled, there, remembered=remembered)
@@ -255,8 +267,9 @@ async def test_what_a_dead_servers_log_brings_back_counts_as_moved(tmp_path: Pat
 async def test_a_survey_names_what_the_walk_names_strays_and_links_without_a_stamp(
     tmp_path: Path,
 ) -> None:
-    store = FileStorage.open(tmp_path / "d", log=LogOptions())
+    store = FileStorage.open(tmp_path / "d", log=LogOptions(quiet_seconds=0.05))
     await store.apply([Put(key, b"1") for key in ("a/b", "a/b/c", "a b", "core/keyring", "ü/x")])
+    await in_the_tree(store, "a/b")
     (tmp_path / "d/a/stray").write_text("hello")
     (tmp_path / "d/a/b/c").write_text("beside an entry of that name")
     (tmp_path / "d/linked").symlink_to(tmp_path)

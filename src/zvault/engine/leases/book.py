@@ -24,6 +24,7 @@ from zvault.records.leases import (
     encode_lease,
     lease_id_of_token,
 )
+from zvault.records.tokens import Salter
 from zvault.storage.api import Delete, Put
 
 _SLICE_SECONDS = 0.002
@@ -50,9 +51,9 @@ class LoadReport:
 class LeaseBook:
     """All leases of an unsealed store."""
 
-    def __init__(self, barrier: Barrier, salt: str) -> None:
+    def __init__(self, barrier: Barrier, salted: Salter) -> None:
         self._barrier = barrier
-        self._salt = salt
+        self._salted = salted
         self._expiries: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
         self.unreadable: dict[str, str] = {}
@@ -69,7 +70,7 @@ class LeaseBook:
 
     def id_of_token(self, path: str, token_id: str) -> str:
         """The id of a token's own lease."""
-        return lease_id_of_token(self._salt, path, token_id)
+        return lease_id_of_token(path, self._salted(token_id))
 
     async def read(self, lease_id: str) -> LeaseEntry | None:
         """The stored lease. Raises RecordError, UnreadableEntryError, StorageError."""

@@ -26,26 +26,26 @@ from zvault.records.tokens import (
     PARENT_PREFIX,
     SALT_KEY,
     AccessorEntry,
+    Salter,
     TokenEntry,
     decode_accessor,
     decode_token,
     encode_accessor,
     encode_token,
     parent_key,
-    salt_id,
 )
 from zvault.storage.api import Delete, Operation, Put
 
 ID_LENGTH = 24
 
 
-async def load_salt(barrier: Barrier, random_bytes: RandomBytes) -> str:
-    """The token store's salt, made on first use. Raises StorageError."""
+async def load_salt(barrier: Barrier, random_bytes: RandomBytes) -> Salter:
+    """The token store's salt at work, made on first use. Raises StorageError."""
     stored = await barrier.get(SALT_KEY)
     if stored is None:
         stored = new_uuid(random_bytes).encode()
         await barrier.apply([Put(SALT_KEY, stored)])
-    return stored.decode()
+    return Salter(stored.decode())
 
 
 def inner_prefix(family: str) -> str:
@@ -60,14 +60,15 @@ class TokenStore:
         self,
         barrier: Barrier,
         *,
-        salt: str,
+        salted: Salter,
         header_key: bytes,
         cubbyhole_uuid: str,
         leases: LeaseBook,
         random_bytes: RandomBytes,
     ) -> None:
         self._barrier = barrier
-        self._salt = salt
+        self.salted = salted
+        """The stored form of an id."""
         self._header_key = header_key
         self._cubbyhole_uuid = cubbyhole_uuid
         self._leases = leases
@@ -81,10 +82,6 @@ class TokenStore:
     def new_name(self) -> str:
         """A fresh accessor or cubbyhole id."""
         return base62(self._random_bytes, ID_LENGTH)
-
-    def salted(self, token_id: str) -> str:
-        """The stored form of an id."""
-        return salt_id(self._salt, token_id)
 
     def external_id(self, entry: TokenEntry) -> str:
         """What the user is shown for an inner id; root and custom ids are shown as they are."""
@@ -213,7 +210,7 @@ class TokenStore:
         result: list[Operation] = [] if lease is None else [self._leases.put(lease)]
         result.append(Put(ACCESSOR_PREFIX + self.salted(entry.accessor), encode_accessor(index)))
         if entry.parent:
-            result.append(Put(parent_key(self._salt, entry.parent, entry.id), b""))
+            result.append(Put(parent_key(self.salted(entry.parent), self.salted(entry.id)), b""))
         result.append(self.put(entry))
         return result
 
@@ -223,6 +220,6 @@ class TokenStore:
         if entry.accessor:
             result.append(Delete(ACCESSOR_PREFIX + self.salted(entry.accessor)))
         if entry.parent:
-            result.append(Delete(parent_key(self._salt, entry.parent, entry.id)))
+            result.append(Delete(parent_key(self.salted(entry.parent), self.salted(entry.id))))
         result.append(self._leases.delete(self._leases.id_of_token(entry.path, entry.id)))
         return result

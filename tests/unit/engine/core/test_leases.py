@@ -9,6 +9,7 @@ from zvault.engine.api import Operation
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
 from zvault.engine.leases.book import LeaseBook
 from zvault.records.leases import LeaseEntry, encode_lease
+from zvault.records.tokens import Salter
 from zvault.storage.api import Put
 
 
@@ -159,7 +160,7 @@ async def test_the_load_lets_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
     async with fresh() as server:
         for _ in range(20):
             await server.token(policies=["default"], ttl="1h")
-        book = LeaseBook(server.open.barrier, "salt")
+        book = LeaseBook(server.open.barrier, Salter("salt"))
         loading = asyncio.create_task(book.load())
         seen = set()
         while not loading.done():
