@@ -26,6 +26,12 @@ class InvalidRequestError(EngineError):
     code = "invalid-request"
 
 
+class BadFieldError(InvalidRequestError):
+    """A value that its field does not take (400); told also to those who may not write there."""
+
+    code = "bad-field"
+
+
 class PermissionDeniedError(EngineError):
     """A valid token whose policies say no, or no valid token (403)."""
 

@@ -17,6 +17,7 @@ from zvault.engine.audit.auth_view import LOGIN, REFUSED, AuthView
 from zvault.engine.audit.batch import AuditFailedError
 from zvault.engine.audit.broker import AuditBroker
 from zvault.engine.errors import (
+    BadFieldError,
     EngineError,
     InternalEngineError,
     InvalidRequestError,
@@ -239,10 +240,13 @@ class Pipeline:
 async def _tell_create_from_update(request: Request, mounted: Mounted) -> None:
     """Writing what is not there yet needs the right to create.
 
-    A path that cannot be fails in the backend again, for those who may hear of it.
+    A path that cannot be fails in the backend again, for those who may hear of it. Raises
+    BadFieldError: real servers look at the fields before they look at rights here.
     """
     try:
         exists = await mounted.backend.exists(request)
+    except BadFieldError:
+        raise
     except (EngineError, ViewPathError, InvalidKeyError):
         return
     if exists is False:

@@ -72,6 +72,8 @@ def _applied(rule: dict[str, Any], answer: Answer) -> Answer:
         body = _without(body, frozenset(rule["fields"]))
     if "false_or_absent" in rule:
         body = _without_false(body, frozenset(rule["false_or_absent"]))
+    if "null_or_empty" in rule:
+        body = _without_empty(body, frozenset(rule["null_or_empty"]))
     for pattern, stand_in in rule.get("texts", []):
         body = _replaced(body, re.compile(pattern), stand_in)
     return status, body
@@ -95,6 +97,15 @@ def _without_false(value: Any, names: frozenset[str]) -> Any:
             if key not in names or inner is not False
         }
     return [_without_false(inner, names) for inner in value] if isinstance(value, list) else value
+
+
+def _without_empty(value: Any, names: frozenset[str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: None if key in names and inner in ({}, []) else _without_empty(inner, names)
+            for key, inner in value.items()
+        }
+    return [_without_empty(inner, names) for inner in value] if isinstance(value, list) else value
 
 
 def _replaced(value: Any, pattern: "re.Pattern[str]", stand_in: str) -> Any:

@@ -1,19 +1,21 @@
-"""Coercion of request fields, as Vault's ``sdk/framework/field_data.go`` does it.
+"""Coercion of request fields: what real servers take for a boolean, a number, a list, a map.
 
-What lives here: one function a kind. Invariant: pure; raises ValueError with text that names no
-value, because values may be secrets.
+What lives here: one function a kind. Null is the kind's empty value. Invariant: pure; raises
+ValueError with text that names no value, because values may be secrets.
 """
 
-import json
+import re
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS, parse_duration
+from zvault.records.gojson import NumberLiteral
 
 _INT64 = 2**63
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
+_OCTAL = re.compile(r"[+-]?0_?[0-7][0-7_]*")
 
 
 class FieldKind(Enum):
@@ -21,20 +23,25 @@ class FieldKind(Enum):
 
     STRING = auto()
     INT = auto()
+    FLOAT = auto()
     BOOL = auto()
     MAP = auto()
     DURATION = auto()
-    """Nanoseconds, not negative."""
+    """Nanoseconds, whole seconds, not negative."""
     SIGNED_DURATION = auto()
-    """Nanoseconds; negative allowed."""
+    """Nanoseconds, whole seconds; negative allowed."""
     COMMA_LIST = auto()
-    """List of str from a list, ``a, b`` or JSON text."""
+    """List of str from a list or from ``a, b``; empty ones stay."""
     WORDS = auto()
     """List of str; a lone string is one word, commas and all."""
     COMMA_INTS = auto()
     KV_PAIRS = auto()
-    """dict of str to str from a map or a list of ``k=v``."""
+    """dict of str to str from a map, ``k=v`` or a list of ``k=v``."""
     ANY = auto()
+
+
+SKIPS_NULL = frozenset({FieldKind.DURATION, FieldKind.SIGNED_DURATION, FieldKind.ANY})
+"""Kinds whose null counts as not given; any other kind's null is its empty value."""
 
 
 def invalid_duration(value: Any) -> str:
@@ -51,26 +58,35 @@ def coerce(kind: FieldKind, value: Any) -> Any:
 def _string(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "1" if value else "0"
+    if isinstance(value, NumberLiteral):
+        return value.text
     if isinstance(value, int | float):
         return str(value)
     raise ValueError("expected a string")
 
 
 def _int(value: Any) -> int:
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float):
-        # Vault sees the digits as they were written, and ``1.0`` or ``1e3`` is no int to Go.
-        raise ValueError("expected a whole number")
+    if value is None or isinstance(value, bool):
+        return int(value or 0)
     if isinstance(value, str):
-        try:
-            value = int(value.strip() or "0", 10)
-        except ValueError:
-            raise ValueError("expected a number") from None
+        value = _number(value)
     if isinstance(value, int):
         return _bounded(value)
+    # Vault sees the digits as they were written, and ``1.0`` or ``1e3`` is no int to Go.
+    raise ValueError("expected a whole number")
+
+
+def _number(text: str) -> int:
+    """A whole number as Go writes it in its source: ``0x1f``, ``017``, ``1_000`` too."""
+    try:
+        if text.isascii() and text == text.strip():
+            return int(text or "0", 8 if _OCTAL.fullmatch(text) else 0)
+    except ValueError:
+        pass
     raise ValueError("expected a number")
 
 
@@ -82,8 +98,8 @@ def _bounded(number: int) -> int:
 
 
 def _bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
+    if value is None or isinstance(value, bool):
+        return bool(value)
     if isinstance(value, int) and value in (0, 1):
         return value == 1
     if isinstance(value, str) and value in _TRUE:
@@ -93,34 +109,38 @@ def _bool(value: Any) -> bool:
     raise ValueError("expected a boolean")
 
 
-def _parsed(text: str) -> Any:
-    """JSON that came as text. Raises ValueError, whose words do not repeat it."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
 def _map(value: Any) -> dict[str, Any]:
-    if isinstance(value, str) and value.strip().startswith("{"):
-        value = _parsed(value)
     if isinstance(value, dict):
         return value
+    if value is None:
+        return {}
+    if isinstance(value, list) and _are_maps(value):
+        return {key: inner for item in value if item for key, inner in item.items()}
     raise ValueError("expected a map")
 
 
-def _signed_duration(value: Any) -> int:
-    if isinstance(value, bool):
-        raise ValueError("expected a duration")
-    if isinstance(value, int):
+def _are_maps(items: list[Any]) -> bool:
+    return all(item is None or isinstance(item, dict) for item in items)
+
+
+def lifetime_ns(value: Any) -> int:
+    """A duration with all its digits: seconds, or Go's text. Raises ValueError."""
+    if value is None or value == "":
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool):
         return _bounded(value * SECOND_NS)
-    if isinstance(value, str):
+    if isinstance(value, str) and value == value.strip():
         # Seconds with a fraction or an exponent are no duration to Vault, as text or as number.
         try:
-            return _bounded(parse_duration(value) if value.strip() else 0)
+            return _bounded(parse_duration(value))
         except ValueError:
-            raise ValueError("expected a duration") from None
+            pass
     raise ValueError("expected a duration")
+
+
+def _signed_duration(value: Any) -> int:
+    exact = lifetime_ns(value)
+    return exact // SECOND_NS * SECOND_NS if exact > 0 else -(-exact // SECOND_NS * SECOND_NS)
 
 
 def _duration(value: Any) -> int:
@@ -130,44 +150,51 @@ def _duration(value: Any) -> int:
     return result
 
 
-def _comma_list(value: Any) -> list[str]:
+def _float(value: Any) -> float:
     if isinstance(value, str):
-        text = value.strip()
-        if text.startswith("["):
-            value = _parsed(text)
-        else:
-            value = text.split(",")
-    if isinstance(value, int | float):
-        value = [value]
-    if not isinstance(value, list | tuple):
-        raise ValueError("expected a list or a comma-separated string")
-    return [item for item in (_string(item).strip() for item in value) if item]
+        if not value.isascii() or value != value.strip():
+            raise ValueError("expected a number")
+        value = float(value or "0")
+    if value is None or isinstance(value, int | float):
+        return float(value or 0)
+    raise ValueError("expected a number")
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list as it is, nothing as an empty one, one thing as a list of one."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [] if value is None or value == "" or value == {} else [value]
+
+
+def _comma_list(value: Any) -> list[str]:
+    items = value.split(",") if isinstance(value, str) and value else _listed(value)
+    return [_string(item).strip() for item in items]
 
 
 def _words(value: Any) -> list[str]:
-    return _comma_list([value] if isinstance(value, str) else value)
+    return [_string(item).strip() for item in _listed(value)]
 
 
 def _comma_ints(value: Any) -> list[int]:
-    return [_int(item) for item in _comma_list(value)]
+    items = value.split(",") if isinstance(value, str) and value else _listed(value)
+    return [_int(item) for item in items]
 
 
 def _kv_pairs(value: Any) -> dict[str, str]:
-    if isinstance(value, str):
-        text = value.strip()
-        value = _parsed(text) if text.startswith("{") else [p for p in text.split(",") if p]
-    if isinstance(value, dict):
-        return {str(key): _string(item) for key, item in value.items()}
-    if isinstance(value, list):
-        pairs = [item.split("=", 1) for item in map(_string, value)]
-        if all(len(pair) == 2 for pair in pairs):
-            return {key.strip(): item.strip() for key, item in pairs}
+    items = [value] if isinstance(value, str) else _listed(value)
+    if isinstance(value, dict) or _are_maps(items):
+        return {str(key): _string(item) for key, item in _map(value).items()}
+    pairs = [item.split("=", 1) for item in map(_string, items)]
+    if all(len(pair) == 2 and pair[0] for pair in pairs):
+        return {pair[0]: pair[1] for pair in pairs}
     raise ValueError("expected a map or a list of k=v")
 
 
 _COERCERS: dict[FieldKind, Callable[[Any], Any]] = {
     FieldKind.STRING: _string,
     FieldKind.INT: _int,
+    FieldKind.FLOAT: _float,
     FieldKind.BOOL: _bool,
     FieldKind.MAP: _map,
     FieldKind.DURATION: _duration,

@@ -85,9 +85,9 @@ def _with_blocks(role: RoleEntry, data: FieldData) -> RoleEntry:
 
 def _with_policies(role: RoleEntry, data: FieldData) -> RoleEntry:
     if "token_policies" in data:
-        return replace(role, token_policies=_policies(data["token_policies"]), policies=())
+        return replace(role, token_policies=tuple(data["token_policies"]), policies=())
     if "policies" in data:
-        policies = _policies(data["policies"])
+        policies = tuple(data["policies"])
         return replace(role, token_policies=policies, policies=policies)
     return role
 
@@ -98,10 +98,6 @@ def _with_period(role: RoleEntry, data: FieldData) -> RoleEntry:
     if "period" in data:
         return replace(role, token_period_ns=data["period"], period_ns=data["period"])
     return role
-
-
-def _policies(names: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
 
 
 def _token_type(text: str, warnings: list[str]) -> int:

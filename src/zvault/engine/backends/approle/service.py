@@ -17,6 +17,7 @@ from zvault.engine.backends.framework import FieldData
 from zvault.engine.errors import InvalidRequestError, NotFoundInEngineError
 from zvault.records.approle import RoleEntry
 
+_NO_ROLE_ID = "invalid role_id supplied, or failed to generate a role_id"
 OfRole = Callable[[str, FieldData], Awaitable[Response | None]]
 
 
@@ -42,7 +43,9 @@ class Roles:
                 is_new=old is None,
                 mount_max_ns=self._context.max_ttl_ns(),
             )
-            if data["role_id"]:
+            if "role_id" in data:
+                if not data["role_id"]:
+                    raise InvalidRequestError(_NO_ROLE_ID)
                 role = replace(role, role_id=data["role_id"])
             await self._store.save_role(name, role, old)
         return Response(warnings=warnings) if warnings else None
@@ -103,8 +106,6 @@ class Roles:
     async def _write_field(self, name: str, field: RoleField, data: FieldData) -> Response | None:
         given = data.only(field.fields)
         present = [key for key in field.fields if key in given]
-        for key in present:
-            given[key]  # a value of the wrong kind is refused, whether or not the role exists
         max_ns = self._context.max_ttl_ns()
         warnings: list[str] = []
         if not present and field.missing and await self._store.role(name) is not None:

@@ -82,7 +82,7 @@ class Groups:
             group.type = data["type"] or "internal"
         else:
             group = Group.FromString(known.SerializeToString())
-            if data["type"] and data["type"] != group.type:
+            if data.get("type", group.type) != group.type:
                 raise InvalidRequestError("group type cannot be changed")
             self._rename(group, data["name"])
         self._fill(group, data)

@@ -16,26 +16,43 @@ from zvault.records.kv2 import Configuration, KeyMetadata, make_duration, make_t
 
 _UINT32 = 0xFFFFFFFF
 MAX_VERSION = 2**63 - 1
-_FIELDS = {
-    "version": Field(FieldKind.INT, 0),
-    "depth": Field(FieldKind.INT, 0),
-    "versions": Field(FieldKind.COMMA_INTS, []),
+_VERSION = {"version": Field(FieldKind.INT, 0)}
+_VERSIONS = {"versions": Field(FieldKind.COMMA_INTS, [])}
+_MAP = Field(FieldKind.MAP, {})
+_LIMITS = {
     "max_versions": Field(FieldKind.INT, 0),
     "cas_required": Field(FieldKind.BOOL, False),
+}
+_CONFIG = {**_LIMITS, "delete_version_after": Field(FieldKind.SIGNED_DURATION, 0)}
+_METADATA = {
+    **_LIMITS,
     "delete_version_after": Field(FieldKind.DURATION, 0),
     "metadata_cas": Field(FieldKind.INT, 0),
+    "custom_metadata": _MAP,
 }
-_CONFIG_FIELDS = {**_FIELDS, "delete_version_after": Field(FieldKind.SIGNED_DURATION, 0)}
+_SECTIONS = {
+    "data": {**_VERSION, "data": _MAP, "options": _MAP},
+    "metadata": _METADATA,
+    "subkeys": {**_VERSION, "depth": Field(FieldKind.INT, 0)},
+    "delete": _VERSIONS,
+    "undelete": _VERSIONS,
+    "destroy": _VERSIONS,
+}
+
+
+def check_fields(section: str, data: dict[str, Any]) -> None:
+    """Raises BadFieldError for a value that a path which begins with ``section`` does not take."""
+    FieldData(_SECTIONS[section], data)
 
 
 def version_of(data: dict[str, Any]) -> int:
     """The version asked for; 0 = the current one (also for what is below)."""
-    return min(max(int(FieldData(_FIELDS, data)["version"]), 0), MAX_VERSION)
+    return min(max(int(FieldData(_VERSION, data)["version"]), 0), MAX_VERSION)
 
 
 def depth_of(data: dict[str, Any]) -> int:
     """How deep ``subkeys`` goes; 0 = all the way."""
-    return int(FieldData(_FIELDS, data)["depth"])
+    return int(FieldData(_SECTIONS["subkeys"], data)["depth"])
 
 
 def versions_of(data: dict[str, Any]) -> list[int]:
@@ -43,7 +60,7 @@ def versions_of(data: dict[str, Any]) -> list[int]:
 
     Numbers that no version can have are left out, as versions that do not exist are.
     """
-    numbers: list[int] = FieldData(_FIELDS, data)["versions"]
+    numbers: list[int] = FieldData(_VERSIONS, data)["versions"]
     if not numbers:
         raise InvalidRequestError("No version number provided")
     return [number for number in numbers if 0 < number <= MAX_VERSION]
@@ -53,23 +70,19 @@ def data_of(data: dict[str, Any]) -> dict[str, Any] | None:
     """The secret itself; null is allowed. Raises InvalidRequestError."""
     if "data" not in data:
         raise InvalidRequestError("no data provided")
-    return _map(data["data"], "data")
+    given: dict[str, Any] = FieldData(_SECTIONS["data"], data)["data"]
+    return None if data["data"] is None else given
 
 
 def options_of(data: dict[str, Any]) -> dict[str, Any]:
-    """``options`` of a write; absent and null are empty. Raises InvalidRequestError."""
-    return _map(data.get("options"), "options") or {}
-
-
-def _map(value: Any, field: str) -> dict[str, Any] | None:
-    if value is None or isinstance(value, dict):
-        return value
-    raise InvalidRequestError(f'error converting input for field "{field}": expected a map')
+    """``options`` of a write; absent and null are empty. Raises BadFieldError."""
+    options: dict[str, Any] = FieldData(_SECTIONS["data"], data)["options"]
+    return options
 
 
 def apply_config(config: Configuration, data: dict[str, Any]) -> Configuration | None:
     """The settings with what ``data`` changes; None when it changes nothing."""
-    fields = FieldData(_CONFIG_FIELDS, data)
+    fields = FieldData(_CONFIG, data)
     changed = Configuration()
     changed.CopyFrom(config)
     if "max_versions" in fields:
@@ -93,8 +106,8 @@ def apply_metadata(
     is_openbao: bool,
 ) -> bool:
     """Change ``meta`` as a metadata write says; False when no field is one of ours."""
-    fields = FieldData(_FIELDS, data)
-    custom = _custom(data["custom_metadata"]) if "custom_metadata" in data else None
+    fields = FieldData(_METADATA, data)
+    custom = _custom(fields["custom_metadata"]) if "custom_metadata" in fields else None
     if custom is not None:
         check_custom_metadata(custom)
     present = [n for n in ("max_versions", "cas_required", "delete_version_after") if n in fields]
@@ -118,8 +131,10 @@ def merge_metadata(
 ) -> bool:
     """Change ``meta`` as a merge patch says; null puts a field back to its default."""
     names = ("max_versions", "cas_required", "delete_version_after")
-    fields = FieldData(_FIELDS, data)
+    fields = FieldData(_METADATA, data)
     values = {name: fields[name] for name in names if name in data}
+    if values.get("max_versions", 0) < 0:
+        raise InvalidRequestError("max_versions cannot be negative")
     if not values and "custom_metadata" not in data:
         return False
     _check_metadata_cas(meta, config, data)
@@ -128,7 +143,7 @@ def merge_metadata(
     if "custom_metadata" in data:
         custom = dict(meta.custom_metadata)
         patch = data["custom_metadata"]
-        merged = {} if patch is None else _merged(custom, _map(patch, "custom_metadata") or {})
+        merged = {} if patch is None else _merged(custom, fields["custom_metadata"])
         check_custom_metadata(merged)
         meta.custom_metadata.clear()
         meta.custom_metadata.update(merged)
@@ -147,9 +162,8 @@ def _set(meta: KeyMetadata, name: str, value: Any) -> None:
             meta.delete_version_after.CopyFrom(make_duration(value))
 
 
-def _custom(value: Any) -> dict[str, str]:
+def _custom(given: dict[str, Any]) -> dict[str, str]:
     """Custom metadata of a write: values become strings as Vault's weak decoding has it."""
-    given = _map(value, "custom_metadata") or {}
     return {key: "" if item is None else _custom_text(item) for key, item in given.items()}
 
 

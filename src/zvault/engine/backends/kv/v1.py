@@ -7,11 +7,12 @@ it only hints how long a reader may keep it.
 Source: ``docs/api/kv.md``.
 """
 
+import contextlib
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, MountContext, Operation, Request, Response
-from zvault.engine.backends.fields import FieldKind, coerce
+from zvault.engine.backends.fields import lifetime_ns
 from zvault.engine.backends.listing import list_keys
 from zvault.engine.backends.stored import stored_json
 from zvault.engine.errors import InvalidRequestError, UnsupportedOperationError
@@ -81,11 +82,9 @@ class Kv1:
 
     def _lease_seconds(self, values: dict[str, Any]) -> int:
         hint = values["ttl"] if "ttl" in values else values.get("lease")
-        if hint is not None:
-            try:
-                return int(coerce(FieldKind.SIGNED_DURATION, hint)) // SECOND_NS
-            except (ValueError, TypeError, OverflowError):
-                pass
+        if "ttl" in values or "lease" in values:
+            with contextlib.suppress(ValueError):
+                return int(lifetime_ns(hint) / SECOND_NS)
         return self._default_ttl_ns() // SECOND_NS
 
 

@@ -24,6 +24,7 @@ from zvault.engine.backends.kv.answers import (
 from zvault.engine.backends.kv.fields import (
     apply_config,
     apply_metadata,
+    check_fields,
     data_of,
     depth_of,
     merge_metadata,
@@ -97,6 +98,7 @@ class Kv2:
         section, _, path = request.relative_path.partition("/")
         if section not in ("data", "metadata") or not path:
             return None
+        check_fields(section, request.data)
         async with self._store.hold(path):
             return await self._store.load(path) is not None
 
@@ -127,6 +129,7 @@ class Kv2:
         handler = operations.get(request.operation)
         if handler is None:
             raise UnsupportedOperationError("1 error occurred:\n\t* unsupported operation\n\n")
+        check_fields(section, request.data)
         try:
             return await handler(path, request)
         except RecursionError:

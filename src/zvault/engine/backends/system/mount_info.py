@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from zvault.base.gotime import SECOND_NS
-from zvault.engine.backends.fields import FieldKind, coerce, invalid_duration
+from zvault.engine.backends.fields import invalid_duration, lifetime_ns
 from zvault.engine.backends.system.locked_users import lockout_shown
 from zvault.engine.errors import InvalidRequestError
 from zvault.engine.mounts.plugins import running_version
@@ -147,7 +147,7 @@ def _ttl(name: str, value: Any) -> int:
     if value in ("system", ""):
         return 0
     try:
-        result: int = coerce(FieldKind.SIGNED_DURATION, value)
+        result = lifetime_ns(value)
     except ValueError:
         raise InvalidRequestError(invalid_duration(value)) from None
     if result < 0:

@@ -22,11 +22,12 @@ _RULE_FIELDS = {
     "type": Field(FieldKind.STRING, ""),
     "path": Field(FieldKind.STRING, ""),
     "role": Field(FieldKind.STRING, ""),
-    "rate": Field(FieldKind.ANY, 0),
+    "rate": Field(FieldKind.FLOAT, 0.0),
     "interval": Field(FieldKind.DURATION, 0),
     "block_interval": Field(FieldKind.DURATION, 0),
     "inheritable": Field(FieldKind.BOOL, False),
 }
+MAX_RATE = 1e15
 _CONFIG_FIELDS = {
     "rate_limit_exempt_paths": Field(FieldKind.COMMA_LIST, []),
     "enable_rate_limit_audit_logging": Field(FieldKind.BOOL, False),
@@ -69,7 +70,9 @@ class QuotaRoutes:
         return None if rule is None else Response(data=_shown(rule))
 
     async def _write(self, request: Request, data: FieldData) -> None:
-        rate = _rate(data["rate"])
+        rate = data["rate"]
+        if not math.isfinite(rate) or not 0 < rate <= MAX_RATE:
+            raise InvalidRequestError("'rate' is invalid")
         mount, below = self._place(data["path"])
         known = self._quotas.get(data["name"])
         rule = RateLimit(
@@ -139,16 +142,6 @@ class QuotaRoutes:
                 extra=self._quotas.config.extra,
             )
         )
-
-
-def _rate(value: Any) -> float:
-    try:
-        rate = float(value) if isinstance(value, int | float | str) else 0.0
-    except (ValueError, OverflowError):
-        rate = 0.0
-    if isinstance(value, bool) or not math.isfinite(rate) or not 0 < rate <= 1e15:
-        raise InvalidRequestError("'rate' is invalid")
-    return rate
 
 
 def _shown(rule: RateLimit) -> dict[str, Any]:

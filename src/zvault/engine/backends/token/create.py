@@ -4,12 +4,12 @@ What lives here: fields and the way from a plan to a stored token. What never do
 what may be created (``engine/tokens/creation.py``).
 """
 
+import json
 from dataclasses import replace
-from typing import Any
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, Operation, Request, Response
-from zvault.engine.backends.fields import FieldKind, coerce, invalid_duration
+from zvault.engine.backends.fields import FieldKind, invalid_duration, lifetime_ns
 from zvault.engine.backends.framework import Field, FieldData, Route
 from zvault.engine.backends.token.roles import NAME, TokenRoles
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
@@ -37,11 +37,11 @@ _FIELDS = {
     "no_parent": Field(FieldKind.BOOL, False),
     "no_default_policy": Field(FieldKind.BOOL, False),
     "renewable": Field(FieldKind.BOOL, True),
-    "ttl": Field(FieldKind.ANY),
-    "lease": Field(FieldKind.ANY),
+    "ttl": Field(FieldKind.STRING, ""),
+    "lease": Field(FieldKind.STRING, ""),
     "type": Field(FieldKind.STRING, ""),
-    "explicit_max_ttl": Field(FieldKind.ANY),
-    "period": Field(FieldKind.ANY),
+    "explicit_max_ttl": Field(FieldKind.STRING, ""),
+    "period": Field(FieldKind.STRING, ""),
     "display_name": Field(FieldKind.STRING, ""),
     "num_uses": Field(FieldKind.INT, 0),
     "entity_alias": Field(FieldKind.STRING, ""),
@@ -81,7 +81,7 @@ class TokenCreation:
             warnings.append(_WEAK_ID)
         for name in plan.policies:
             if not await self._services.policies.exists(name):
-                warnings.append(f'Policy "{name}" does not exist')
+                warnings.append(f"Policy {json.dumps(name, ensure_ascii=False)} does not exist")
         path = request.path + (f"/{plan.path_suffix}" if plan.path_suffix else "")
         auth = self._auth(plan, ttl_ns, entity_id)
         await self._services.tokens.issue(
@@ -184,7 +184,7 @@ def _role_in_path(request: Request, data: FieldData) -> str:
 
 def _wish(request: Request, data: FieldData) -> TokenWish:
     meta: dict[str, str] = data.first("meta", "metadata")
-    lease = "ttl" if "ttl" in data else "lease"
+    lease = "ttl" if data["ttl"] else "lease"
     return TokenWish(
         policies=tuple(data["policies"]),
         id=data["id"],
@@ -203,13 +203,11 @@ def _wish(request: Request, data: FieldData) -> TokenWish:
     )
 
 
-def _duration(name: str, value: Any) -> int:
-    if value is None:
-        return 0
+def _duration(name: str, text: str) -> int:
     try:
-        result: int = coerce(FieldKind.SIGNED_DURATION, value)
+        result = lifetime_ns(text)
     except ValueError:
-        raise InvalidRequestError(invalid_duration(value)) from None
+        raise InvalidRequestError(invalid_duration(text)) from None
     if result < 0:
         raise InvalidRequestError(f"{name} must be positive")
     return result

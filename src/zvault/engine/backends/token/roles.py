@@ -21,7 +21,7 @@ from zvault.records.token_roles import TokenRole, decode_token_role, encode_toke
 
 NAME = r"\w(?:[\w.-]*\w)?"
 _SUFFIX = re.compile(r"(?=.*\w[\w.-]+\w)(?!.*\.\.)[\w./-]+")
-_TYPES = {"": 0, "default": 0, "service": 1, "batch": 2, "default-service": 3, "default-batch": 4}
+_TYPES = {"service": 1, "batch": 2, "default-service": 3, "default-batch": 4}
 _TYPE_NAMES = {
     0: "default-service",
     1: "service",
