@@ -302,7 +302,7 @@ def calls(draw: Any) -> Call:
     sent = (
         draw(st.lists(st.sampled_from(sorted(fields)), unique=True, max_size=4)) if fields else []
     )
-    body = {name: draw(fields[name]) for name in sent}
+    body = {name: draw(fields[name]) for name in draw(st.lists(some, unique=True, max_size=4))}
     return Call(
         method,
         path.replace("{}", draw(names)),

@@ -3,7 +3,10 @@
 import asyncio
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from tests.integration.test_openbao_interop import unseal
+from tests.support import openbao
 from tests.support.running import Running
 from zvault.base.secret import Secret
 from zvault.engine.errors import EngineError
@@ -116,6 +119,20 @@ async def prove(storage: Storage, keys: list[bytes]) -> None:
     assert report.unopened_count == 0, report.unopened
     assert not report.losses, report.findings
     assert not [key async for key in _leftovers(storage)]
+
+
+def openbao_finds(place: Path, data: Path, keys: list[bytes], root: str, told: Told) -> None:
+    """The same judgement by the real server on the store at ``data``, as far as it can tell."""
+    with openbao.running(place, data) as bao:
+        unseal(bao, keys)
+        for token in sorted(told.live)[:10]:
+            assert bao.request("GET", "auth/token/lookup-self", token=token)[0] == 200
+        for token in sorted(told.dead)[:10]:
+            assert bao.request("GET", "auth/token/lookup-self", token=token)[0] == 403
+        for path, last in told.sent.items():
+            status, body = bao.request("GET", path, token=root)
+            found = body["data"]["data"]["n"] if status == 200 else 0
+            assert told.values.get(path, 0) <= found <= last, path
 
 
 async def _leftovers(storage: Storage):  # type: ignore[no-untyped-def]

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.engine.load import Told, judge, load, prepare, prove
-from tests.integration.test_openbao_interop import unseal
-from tests.support import openbao
+from tests.faults.engine.load import Told, judge, load, openbao_finds, prepare, prove
 from tests.support.faulty_storage import CrashingFileSystem
 from tests.support.running import Running, fresh
 from zvault.base.clock import SystemClock
@@ -88,7 +86,7 @@ async def one_round(store: Store, place: Path, seed: int, *, with_openbao: bool)
     if with_openbao:
         await FileStorage.open(data).close()
         await prove(FileStorage.open(data, read_only=True), store.keys)
-        openbao_finds(place, data, store, told)
+        openbao_finds(place, data, store.keys, store.root, told)
     else:
         storage = FileStorage.open(data, log=LogOptions())
         await prove(storage, store.keys)
@@ -98,20 +96,6 @@ async def one_round(store: Store, place: Path, seed: int, *, with_openbao: bool)
         await prove(FileStorage.open(data, read_only=True), store.keys)
     shutil.rmtree(place)
     return told.acknowledged
-
-
-def openbao_finds(place: Path, data: Path, store: Store, told: Told) -> None:
-    """The same judgement by the real server, as far as it can tell."""
-    with openbao.running(place, data) as bao:
-        unseal(bao, store.keys)
-        for token in sorted(told.live)[:10]:
-            assert bao.request("GET", "auth/token/lookup-self", token=token)[0] == 200
-        for token in sorted(told.dead)[:10]:
-            assert bao.request("GET", "auth/token/lookup-self", token=token)[0] == 403
-        for path, last in told.sent.items():
-            status, body = bao.request("GET", path, token=store.root)
-            found = body["data"]["data"]["n"] if status == 200 else 0
-            assert told.values.get(path, 0) <= found <= last, path
 
 
 async def rounds(store: Store, place: Path, seeds: range) -> None:

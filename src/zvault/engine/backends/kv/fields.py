@@ -126,6 +126,11 @@ def apply_metadata(
     return True
 
 
+def says_metadata(data: dict[str, Any]) -> bool:
+    """Whether ``data`` has a field of a metadata write."""
+    return any(name in data for name in _METADATA)
+
+
 def merge_metadata(
     meta: KeyMetadata, config: Configuration, data: dict[str, Any], is_openbao: bool
 ) -> bool:

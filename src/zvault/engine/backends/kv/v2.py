@@ -29,6 +29,7 @@ from zvault.engine.backends.kv.fields import (
     depth_of,
     merge_metadata,
     options_of,
+    says_metadata,
     version_of,
     versions_of,
 )
@@ -262,6 +263,8 @@ class Kv2:
                 await self._store.write_metadata(path, meta)
 
     async def _patch_metadata(self, path: str, request: Request) -> Response | None:
+        if not says_metadata(request.data):
+            return None  # also where there is nothing
         async with self._store.hold(path):
             known = await self._store.load(path)
             if known is None:
