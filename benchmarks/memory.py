@@ -7,7 +7,6 @@ Invariants: both servers open the same bytes and have every secret read; every l
 two seconds later.
 """
 
-import asyncio
 import http.client
 import os
 import shutil
@@ -108,10 +107,13 @@ async def fill(data: Path) -> Filled:
 
 
 def measure_memory(
-    tool: LoadTool, directory: Path, launches: dict[str, Launch], login_seconds: float
+    tool: LoadTool,
+    directory: Path,
+    filled: Filled,
+    launches: dict[str, Launch],
+    login_seconds: float,
 ) -> list[MemoryFigures]:
     """One server after the other, each on its own copy. Raises BenchError."""
-    filled = asyncio.run(fill(directory / "filled"))
     found = []
     for name, launch in launches.items():
         place = directory / name

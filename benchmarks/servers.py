@@ -89,14 +89,20 @@ class BenchServer:
 
 
 def start_engine(
-    directory: Path, core: int | None, prepare: "Prepare | None" = None, *, fsync: bool = True
+    directory: Path,
+    core: int | None,
+    prepare: "Prepare | None" = None,
+    *,
+    fsync: bool = True,
+    is_first: bool = True,
 ) -> BenchServer:
-    """The embedded engine, its audit file switched on through the API."""
+    """The embedded engine, its audit file switched on through the API at the first start."""
     command = [sys.executable, "-m", "zvault.cli.main", "server", "--config", "config.hcl"]
     storage = "" if fsync else "zvault_unsafe_no_fsync = true"
     server = _start("engine", directory, command, core, audit="", storage=storage)
     client = _prepared(server, prepare or _prepare)
-    client.sys.enable_audit_device("file", options={"file_path": str(server.audit_file)})
+    if is_first:
+        client.sys.enable_audit_device("file", options={"file_path": str(server.audit_file)})
     return server
 
 

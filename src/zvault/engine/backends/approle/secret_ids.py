@@ -32,7 +32,7 @@ SECRET_ID_FIELDS = {
     "role_name": Field(FieldKind.STRING, ""),
     "secret_id": Field(FieldKind.STRING, ""),
     "secret_id_accessor": Field(FieldKind.STRING, ""),
-    "metadata": Field(FieldKind.ANY, ""),
+    "metadata": Field(FieldKind.STRING, ""),
     "cidr_list": Field(FieldKind.COMMA_LIST, ()),
     "token_bound_cidrs": Field(FieldKind.COMMA_LIST, ()),
     "num_uses": Field(FieldKind.INT, 0),
@@ -193,16 +193,14 @@ def _quoted(blocks: tuple[str, ...]) -> str:
     return "[" + " ".join(f'"{block}"' for block in blocks) + "]"
 
 
-def parse_metadata(value: Any) -> dict[str, str]:
-    """Metadata as a JSON object, its text, ``k=v,k2=v2``, or base64 of either.
+def parse_metadata(text: str) -> dict[str, str]:
+    """Metadata as the text of a JSON object, ``k=v,k2=v2``, or base64 of either.
 
     Raises InvalidRequestError.
     """
-    if value == "" or value is None:
+    if not text:
         return {}
-    parsed = value if isinstance(value, dict) else None
-    if isinstance(value, str):
-        parsed = _parse_pairs(_unwrapped(value.strip()))
+    parsed = _parse_pairs(_unwrapped(text.strip()))
     if parsed is None or not all(isinstance(item, str) for item in parsed.values()):
         raise InvalidRequestError(_BAD_METADATA)
     return {str(key): item for key, item in parsed.items()}

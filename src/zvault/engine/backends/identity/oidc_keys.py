@@ -187,7 +187,7 @@ class OidcRoles:
             before = await self._store.role(data["name"]) or OidcRole()
             role = replace(
                 before,
-                key=data["key"] or before.key,
+                key=data.get("key", before.key),
                 token_ttl_ns=data.get("ttl", before.token_ttl_ns),
                 client_id=data["client_id"] or before.client_id,
             )
