@@ -262,7 +262,6 @@ async def test_a_secret_id_cannot_be_wider_than_its_role(world: World) -> None:
     ("given", "read"),
     [
         ('{"a":"b"}', {"a": "b"}),
-        ({"a": "b"}, {"a": "b"}),
         ("k=v,k2=v2=x", {"k": "v", "k2": "v2=x"}),
         ("eyJhIjoiYiJ9", {"a": "b"}),
         ("", {}),
