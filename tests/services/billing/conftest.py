@@ -1,19 +1,23 @@
 """billing, standing, and a user with a key."""
 
+import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 
 from tests.support.service_stand import Backing, Provided, Stand, provide, standing
 from zakupai_billing.service import SERVICE
+from zakupai_common.db import DatabaseSettings
 
 ADMIN, VALIDATE = "billing:admin", "billing:validate"
+POOL = DatabaseSettings("", "").pool_size
+T = TypeVar("T")
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 _numbers = itertools.count(random.Random().randrange(2**40))
 
@@ -59,6 +63,17 @@ async def enrol(stand: Stand, **more: Any) -> Customer:
     return Customer(stand, tg_id, made["user_id"], made["api_key"], made["key_id"])
 
 
+async def at_once(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """As many at a time as the pool holds: waiting for a place in it is not what is tested."""
+    places = asyncio.Semaphore(POOL)
+
+    async def one(call: Coroutine[Any, Any, T]) -> T:
+        async with places:
+            return await call
+
+    return list(await asyncio.gather(*map(one, calls)))
+
+
 @pytest.fixture(scope="session")
 def provided(servers: Backing) -> Provided:
     return provide(servers, SERVICE)
@@ -68,6 +83,8 @@ def provided(servers: Backing) -> Provided:
 async def billing(provided: Provided) -> AsyncIterator[Stand]:
     async with standing(provided) as made:
         made.parts.clock = lambda: NOON
+        database = made.parts.database
+        database.settings = replace(database.settings, deadline_seconds=60.0)
         yield made
 
 

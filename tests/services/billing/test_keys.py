@@ -1,13 +1,12 @@
 """API keys over a real PostgreSQL: made, rotated with overlap, revoked, expired; never kept."""
 
-import asyncio
 import logging
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from tests.services.billing.conftest import ADMIN, NOON, Customer, check, enrol
+from tests.services.billing.conftest import ADMIN, NOON, Customer, at_once, check, enrol
 from tests.support.service_stand import Backing, Provided, Stand, standing
 from zakupai_billing.api_key import new_key
 from zakupai_billing.keys import KEYS_PER_USER
@@ -67,8 +66,8 @@ async def test_a_rotated_key_works_on_for_the_overlap_and_no_longer(customer: Cu
 
 async def test_a_key_is_rotated_once_however_many_ask_at_once(customer: Customer) -> None:
     asked = {"tg_id": customer.tg_id, "key_id": customer.key_id}
-    answers = await asyncio.gather(
-        *(customer.call("POST", "/billing/rotate_key", json=asked) for _ in range(6))
+    answers = await at_once(
+        customer.call("POST", "/billing/rotate_key", json=asked) for _ in range(6)
     )
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409, 409]
 
@@ -110,11 +109,9 @@ async def test_a_blocked_user_has_no_valid_key_until_it_is_let_in(customer: Cust
 
 
 async def test_a_user_has_a_limited_number_of_usable_keys(customer: Customer) -> None:
-    answers = await asyncio.gather(
-        *(
-            customer.call("POST", "/billing/create_key", json={"tg_id": customer.tg_id})
-            for _ in range(KEYS_PER_USER + 2)
-        )
+    answers = await at_once(
+        customer.call("POST", "/billing/create_key", json={"tg_id": customer.tg_id})
+        for _ in range(KEYS_PER_USER + 2)
     )
     codes = [answer.status_code for answer in answers]
     assert codes.count(201) == KEYS_PER_USER - 1

@@ -1,12 +1,11 @@
 """Limits are exact under concurrency, counters are honest, a payment counts once."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from tests.services.billing.conftest import ADMIN, NOON, VALIDATE, Customer, check, enrol
+from tests.services.billing.conftest import ADMIN, NOON, VALIDATE, Customer, at_once, check, enrol
 from tests.support.service_stand import Stand
 
 PAYMENT = {"plan": "premium", "method": "kaspi"}
@@ -18,7 +17,7 @@ async def test_never_more_requests_pass_at_once_than_the_plan_allows(billing: St
     second = (
         await customer.call("POST", "/billing/create_key", json={"tg_id": customer.tg_id})
     ).json()["api_key"]
-    answers = await asyncio.gather(*(customer.check(key) for key in (customer.key, second) * 30))
+    answers = await at_once(customer.check(key) for key in (customer.key, second) * 30)
     assert sum(answer["valid"] for answer in answers) == 20
     refused = [answer for answer in answers if not answer["valid"]]
     assert all(answer["reason"] == "limit" for answer in refused)
@@ -86,8 +85,8 @@ async def test_a_payment_confirmed_many_times_prolongs_the_plan_once(customer: C
     )
     path = f"/billing/payments/{payment['payment_id']}/confirm"
     body = {"amount": "10000", "currency": "KZT"}
-    answers = await asyncio.gather(
-        *(customer.stand.call("POST", path, scopes=[ADMIN], json=body) for _ in range(8))
+    answers = await at_once(
+        customer.stand.call("POST", path, scopes=[ADMIN], json=body) for _ in range(8)
     )
     assert {answer.json()["status"] for answer in answers} == {"paid"}
     stats = (await customer.call("GET", f"/billing/stats/{customer.tg_id}")).json()

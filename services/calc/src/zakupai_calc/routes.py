@@ -8,7 +8,7 @@ Invariant: an answer that names a calculation is sent only after the calculation
 import uuid
 from typing import Annotated, Any, Literal, cast
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 from sqlalchemy import Row
 
@@ -101,7 +101,11 @@ async def profit(
 
 
 @router.post(
-    "/risk-score", operation_id="riskScore", responses=problem_responses(501), status_code=501
+    "/risk-score",
+    operation_id="riskScore",
+    responses=problem_responses(501),
+    status_code=501,
+    response_class=Response,
 )
 async def risk_score(asked: RiskScoreRequest) -> None:
     """Not implemented: calc holds no data about suppliers.
