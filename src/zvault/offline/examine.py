@@ -4,8 +4,9 @@ What lives here: which ledger a fact goes to, and what concludes. What never doe
 decoded (``facts.py``), storage.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from zvault.offline import ledger_approle, ledger_kv2, ledger_tokens
 from zvault.offline.ledger_approle import AppRoleLedger
@@ -71,25 +72,24 @@ class Examination:
         self._approle = approle_ledgers
         self._orphans: dict[str, int] = {}
         self._found: list[Finding] = []
+        self._adders: dict[type[Fact], Callable[[str, Any], None]] = {
+            Simple: self._add_simple,
+            Policy: self._add_policy,
+            Bucket: self._add_bucket,
+            ledger_kv2.VersionFact: self._add_version,
+            ledger_kv2.MetadataFact: self._add_metadata,
+            ledger_tokens.TokenFact: self._add_token,
+            ledger_tokens.AccessorFact: self._add_accessor,
+            ledger_tokens.LeaseFact: self._add_lease,
+            ledger_approle.RoleFact: self._add_role,
+            ledger_approle.RoleIdFact: self._add_role_id,
+            ledger_approle.SecretIdFact: self._add_secret_id,
+            ledger_approle.AccessorFact: self._add_secret_id_accessor,
+        }
 
     def add(self, key: str, fact: Fact) -> None:
         """Count it and tell its ledger."""
-        if isinstance(fact, ledger_kv2.Fact):
-            self._add_kv2(key, fact)
-        elif isinstance(fact, ledger_tokens.Fact):
-            self._add_token(key, fact)
-        elif isinstance(fact, Simple):
-            self._add_simple(key, fact)
-        elif isinstance(fact, ledger_approle.Fact):
-            self._add_approle(key, fact)
-        elif isinstance(fact, Policy):
-            self.counts.policies += 1
-            if fact.problem:
-                self._found.append(Finding(key, fact.problem, False))
-        else:
-            self._entities.update(fact.entities)
-            self.counts.entities += len(fact.entities)
-            self.counts.groups += fact.groups
+        self._adders[type(fact)](key, fact)
 
     def findings(self) -> Iterator[Finding]:
         """All but the KV versions that are missing (``Kv2Ledger.losses``)."""
@@ -126,38 +126,61 @@ class Examination:
         elif fact is UNDECODED:
             counts.undecoded += 1
 
-    def _add_kv2(self, key: str, fact: ledger_kv2.Fact) -> None:
+    def _add_policy(self, key: str, fact: Policy) -> None:
+        self.counts.policies += 1
+        if fact.problem:
+            self._found.append(Finding(key, fact.problem, False))
+
+    def _add_bucket(self, key: str, fact: Bucket) -> None:
+        self._entities.update(fact.entities)
+        self.counts.entities += len(fact.entities)
+        self.counts.groups += fact.groups
+
+    def _add_version(self, key: str, fact: ledger_kv2.VersionFact) -> None:
+        ledger, relative = self._kv2_place(key)
+        self.counts.versions += 1
+        self.counts.versions_readable += ledger.saw_version(relative)
+
+    def _add_metadata(self, key: str, fact: ledger_kv2.MetadataFact) -> None:
+        ledger, relative = self._kv2_place(key)
+        ledger.saw_metadata(relative, fact)
+        self.counts.secrets += 1
+        self.counts.secrets_kv2 += 1
+
+    def _kv2_place(self, key: str) -> tuple[Kv2Ledger, str]:
         room, mount, own, relative = key.split("/", 3)
-        ledger = self._kv2[f"{room}/{mount}/{own}/"]
-        if isinstance(fact, ledger_kv2.MetadataFact):
-            ledger.saw_metadata(relative, fact)
-            self.counts.secrets += 1
-            self.counts.secrets_kv2 += 1
-        else:
-            self.counts.versions += 1
-            self.counts.versions_readable += ledger.saw_version(relative)
+        return self._kv2[f"{room}/{mount}/{own}/"], relative
 
-    def _add_token(self, key: str, fact: ledger_tokens.Fact) -> None:
-        if isinstance(fact, ledger_tokens.TokenFact):
-            self._tokens.saw_token(key.removeprefix(tokens.ID_PREFIX), fact)
-            self.counts.tokens += 1
-        elif isinstance(fact, ledger_tokens.AccessorFact):
-            self._tokens.saw_accessor(key.removeprefix(tokens.ACCESSOR_PREFIX), fact)
-        else:
-            self.counts.leases += 1
-            if fact.is_auth:
-                self._tokens.saw_lease(key.removeprefix(leases.ID_PREFIX), fact)
+    def _add_token(self, key: str, fact: ledger_tokens.TokenFact) -> None:
+        self._tokens.saw_token(key.removeprefix(tokens.ID_PREFIX), fact)
+        self.counts.tokens += 1
 
-    def _add_approle(self, key: str, fact: ledger_approle.Fact) -> None:
+    def _add_accessor(self, key: str, fact: ledger_tokens.AccessorFact) -> None:
+        self._tokens.saw_accessor(key.removeprefix(tokens.ACCESSOR_PREFIX), fact)
+
+    def _add_lease(self, key: str, fact: ledger_tokens.LeaseFact) -> None:
+        self.counts.leases += 1
+        if fact.is_auth:
+            self._tokens.saw_lease(key.removeprefix(leases.ID_PREFIX), fact)
+
+    def _add_role(self, key: str, fact: ledger_approle.RoleFact) -> None:
+        ledger, relative = self._approle_place(key)
+        ledger.saw_role(relative.partition("/")[2], fact)
+        self.counts.roles += 1
+
+    def _add_role_id(self, key: str, fact: ledger_approle.RoleIdFact) -> None:
+        ledger, relative = self._approle_place(key)
+        ledger.saw_role_id(relative, fact)
+
+    def _add_secret_id(self, key: str, fact: ledger_approle.SecretIdFact) -> None:
+        ledger, relative = self._approle_place(key)
+        ledger.saw_secret_id(relative, fact)
+        self.counts.secret_ids += 1
+
+    def _add_secret_id_accessor(self, key: str, fact: ledger_approle.AccessorFact) -> None:
+        ledger, relative = self._approle_place(key)
+        ledger.saw_accessor(relative)
+
+    def _approle_place(self, key: str) -> tuple[AppRoleLedger, str]:
         room, mount, relative = key.split("/", 2)
-        ledger = self._approle[f"{room}/{mount}/"]
-        if isinstance(fact, ledger_approle.RoleFact):
-            ledger.saw_role(relative.partition("/")[2], fact)
-            self.counts.roles += 1
-        elif isinstance(fact, ledger_approle.RoleIdFact):
-            ledger.saw_role_id(relative, fact)
-        elif isinstance(fact, ledger_approle.SecretIdFact):
-            ledger.saw_secret_id(relative, fact)
-            self.counts.secret_ids += 1
-        else:
-            ledger.saw_accessor(relative)
+        return self._approle[f"{room}/{mount}/"], relative
