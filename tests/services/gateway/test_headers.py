@@ -2,9 +2,10 @@
 
 import pytest
 
-from zakupai_gateway.headers import HeaderRefusedError, to_client, to_service
+from zakupai_gateway.headers import HeaderRefusedError, Places, to_client, to_service
 
-INNER, OUTER = b"http://127.0.0.1:8001", b"/api/calc"
+PLACES = Places(b"http://127.0.0.1:8001", b"", b"/api/calc")
+PREFIXED = Places(b"http://127.0.0.1:8001", b"/billing", b"/api/billing")
 
 
 @pytest.mark.parametrize(
@@ -55,14 +56,14 @@ def test_a_header_keeps_its_bytes_or_is_refused() -> None:
 
 def test_repeated_headers_stay_repeated_and_in_order() -> None:
     cookies = [(b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2")]
-    assert to_client(cookies, INNER, OUTER) == [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
+    assert to_client(cookies, PLACES) == [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
 
 
 @pytest.mark.parametrize(
     ("told", "seen"),
     [
         (b"http://127.0.0.1:8001/history/1", b"/api/calc/history/1"),
-        (b"http://127.0.0.1:8001", b"/api/calc"),
+        (b"http://127.0.0.1:8001", b"/api/calc/"),
         (b"//127.0.0.1:8001/x", b"/api/calc/x"),
         (b"/history/1", b"/api/calc/history/1"),
         (b"http://127.0.0.1:80011/x", b"http://127.0.0.1:80011/x"),
@@ -72,7 +73,12 @@ def test_repeated_headers_stay_repeated_and_in_order() -> None:
     ],
 )
 def test_a_redirect_never_names_an_inner_address(told: bytes, seen: bytes) -> None:
-    assert to_client([(b"Location", told)], INNER, OUTER) == [(b"location", seen)]
+    assert to_client([(b"Location", told)], PLACES) == [(b"location", seen)]
+
+
+def test_a_redirect_leaves_out_the_prefix_that_clients_leave_out() -> None:
+    told = [(b"location", b"/billing/payments/1")]
+    assert to_client(told, PREFIXED) == [(b"location", b"/api/billing/payments/1")]
 
 
 def test_an_answer_keeps_the_gateways_own_words_for_itself() -> None:
@@ -85,4 +91,4 @@ def test_an_answer_keeps_the_gateways_own_words_for_itself() -> None:
         (b"Transfer-Encoding", b"chunked"),
         (b"ETag", b'"1"'),
     ]
-    assert to_client(told, INNER, OUTER) == [(b"etag", b'"1"')]
+    assert to_client(told, PLACES) == [(b"etag", b'"1"')]

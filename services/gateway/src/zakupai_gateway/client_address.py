@@ -22,7 +22,7 @@ def client_address(peer: str, forwarded: Sequence[bytes], trusted: tuple[Network
     """``peer`` is who is connected, ``forwarded`` the values of X-Forwarded-For as they came."""
     if not trusted or not forwarded:
         return _group(peer)
-    if not _within(peer, trusted):
+    if not within(peer, trusted):
         return _group(peer)
     hops = [part.strip() for value in forwarded for part in value.split(b",")]
     nearest = peer
@@ -31,7 +31,7 @@ def client_address(peer: str, forwarded: Sequence[bytes], trusted: tuple[Network
         if _parse(text) is None:
             break  # what stands before a lie is no better
         nearest = text
-        if not _within(text, trusted):
+        if not within(text, trusted):
             break
     return _group(nearest)
 
@@ -46,7 +46,8 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     return mapped or address
 
 
-def _within(text: str, trusted: tuple[Network, ...]) -> bool:
+def within(text: str, trusted: tuple[Network, ...]) -> bool:
+    """The address is in one of these networks; what is no address never is."""
     address = _parse(text)
     return address is not None and any(address in network for network in trusted)
 

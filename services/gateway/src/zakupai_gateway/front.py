@@ -1,27 +1,46 @@
 """The door: what goes to a service and what the gateway answers itself.
 
-What lives here: one ASGI middleware. What never does: a decision about who may pass.
+What lives here: one ASGI middleware. What never does: a decision about who may pass to a service.
+Invariant: metrics and readiness are for operators, whose networks are declared.
 """
+
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zakupai_gateway.gate import websocket_refused
+from zakupai_common.web.errors import ProblemError
+from zakupai_common.web.parts import Parts
+from zakupai_gateway.client_address import within
+from zakupai_gateway.gate import HIDDEN, address_of, websocket_refused
+from zakupai_gateway.gateway import Gateway
 
 
 class Front:
-    """``gate`` gets what is below ``/api``, ``app`` the rest."""
+    """The gate gets what is below ``/api/``, ``app`` the rest."""
 
-    def __init__(self, app: ASGIApp, gate: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, gateway: Callable[[], Gateway]) -> None:
         self._app = app
-        self._gate = gate
+        self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["raw_path"].startswith(b"/api/"):
-            await self._gate(scope, receive, send)
-        elif scope["type"] == "websocket":
+        if scope["type"] == "websocket":
             await _refuse(scope, send)
-        else:
-            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "http":
+            gateway = self._gateway()
+            if scope["raw_path"].startswith(b"/api/"):
+                await gateway.gate(scope, receive, send)
+                return
+            if scope["path"] in HIDDEN and not within(
+                address_of(scope, gateway.trusted).partition("/")[0], gateway.operators
+            ):
+                raise ProblemError(404, "not-found", "nothing is here")
+        await self._app(scope, receive, send)
+
+
+def front(app: ASGIApp, parts: Parts) -> Front:
+    """The gateway's guard."""
+    return Front(app, lambda: parts.own(Gateway))
 
 
 async def _refuse(scope: Scope, send: Send) -> None:

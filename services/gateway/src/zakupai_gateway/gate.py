@@ -9,18 +9,18 @@ one service that gets it; a request that is refused has cost its address one of 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import unquote
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from zakupai_common.web.errors import ProblemError, unavailable
+from zakupai_common.web.errors import ProblemError
 from zakupai_common.web.identity import identity_headers
 from zakupai_gateway import paths
 from zakupai_gateway.caller import ANONYMOUS, Caller
+from zakupai_gateway.charging import charge, with_limits
 from zakupai_gateway.client_address import Network, client_address
 from zakupai_gateway.credential import NONE, Credential, credential_of, unauthorized
 from zakupai_gateway.headers import HeaderRefusedError, to_service
-from zakupai_gateway.limits.gcra import SECOND, Charge, Decision
-from zakupai_gateway.limits.limiter import Away, Limiter
-from zakupai_gateway.limits.redis_limits import LimitsUnavailableError
+from zakupai_gateway.limits.gcra import Charge, Decision
+from zakupai_gateway.limits.limiter import Limiter
 from zakupai_gateway.passage import Onward
 from zakupai_gateway.table import Table, Upstream
 
@@ -63,7 +63,7 @@ class Gate:
         headers = scope["headers"]
         address = address_of(scope, self._trusted)
         decision, caller = await self._pass(scope, upstream, path, address)
-        target = path + (f"?{_query(scope)}" if scope["query_string"] else "")
+        target = upstream.prefix + path + (f"?{_query(scope)}" if scope["query_string"] else "")
         try:
             kept = to_service(headers)
         except HeaderRefusedError as error:
@@ -71,9 +71,7 @@ class Gate:
         state = scope.setdefault("state", {})
         state["caller"] = caller  # the log's
         state["onward"] = Onward(
-            target,
-            [*kept, *self._told(scope, upstream, caller, target, address)],
-            b"/api/" + upstream.name.encode(),
+            target, [*kept, *self._told(scope, upstream, caller, target, address)]
         )
         service = self._services[upstream.name]
         await service(scope, receive, with_limits(send, decision) if decision else send)
@@ -87,6 +85,8 @@ class Gate:
         except paths.UnknownPathError:
             raise ProblemError(404, "not-found", "no service has this path") from None
         upstream = self._table.upstreams.get(target.service)
+        if target.service in self._table.absent:
+            raise ProblemError(503, "service-absent", f"{target.service} is not deployed here")
         if upstream is None or unquote(target.path) in HIDDEN:
             raise ProblemError(404, "not-found", "no service has this path")
         scope["route"] = self._endpoints[upstream.name]
@@ -149,45 +149,6 @@ class Gate:
         return (*identity.items(), *forwarded)
 
 
-async def charge(limiter: Limiter, charges: Sequence[Charge], away: Away) -> Decision | None:
-    """The decision that allowed; None when nobody counts. Raises ProblemError 429 or 503."""
-    try:
-        decision = await limiter.check(charges, away)
-    except LimitsUnavailableError:
-        raise unavailable("the limiter", 1) from None
-    if decision is not None and not decision.allowed:
-        headers = {name.decode(): value.decode() for name, value in limit_headers(decision)}
-        kind, wait = decision.charge.kind, _seconds(decision.retry_after)
-        raise ProblemError(
-            429,
-            "too-many-requests",
-            f"the limit of this {kind} is reached; try again in {wait} s",
-            headers={**headers, "Retry-After": str(wait)},
-            limit=kind,
-        )
-    return decision
-
-
-def with_limits(send: Send, decision: Decision) -> Send:
-    """``send`` that also says how much is left."""
-
-    async def send_with_limits(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *limit_headers(decision)]
-        await send(message)
-
-    return send_with_limits
-
-
-def limit_headers(decision: Decision) -> list[tuple[bytes, bytes]]:
-    """Of the limit that binds most; times in seconds."""
-    return [
-        (b"ratelimit-limit", b"%d" % decision.charge.limit.requests),
-        (b"ratelimit-remaining", b"%d" % decision.remaining),
-        (b"ratelimit-reset", b"%d" % _seconds(decision.reset)),
-    ]
-
-
 def address_of(scope: Scope, trusted: tuple[Network, ...]) -> str:
     """Where the request comes from, as far as it can be believed."""
     peer = scope["client"][0] if scope.get("client") else ""
@@ -212,7 +173,3 @@ def _query(scope: Scope) -> str:
         return str(scope["query_string"].decode("ascii"))
     except UnicodeDecodeError:
         raise ProblemError(400, "path-refused", "the query is no ASCII") from None
-
-
-def _seconds(microseconds: int) -> int:
-    return -(-microseconds // SECOND)

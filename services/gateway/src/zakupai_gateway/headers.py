@@ -7,6 +7,7 @@ credentials end here; no answer names an inner address.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from zakupai_common.web.identity import PREFIX as IDENTITY_PREFIX
 
@@ -71,11 +72,22 @@ def to_service(headers: RawHeaders) -> list[tuple[str, str]]:
     return kept
 
 
-def to_client(headers: RawHeaders, inner: bytes, outer: bytes) -> list[tuple[bytes, bytes]]:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a service is, and where clients think it is."""
+
+    address: bytes
+    """``http://host:port``"""
+    prefix: bytes
+    """What its own paths begin with."""
+    outer: bytes
+    """What stands for address and prefix outside."""
+
+
+def to_client(headers: RawHeaders, places: Places) -> list[tuple[bytes, bytes]]:
     """What of a service's headers the client sees, names in lower case.
 
-    ``inner`` is the service's own address, ``outer`` the path under which clients know it: a
-    redirect to the first is told as one to the second.
+    A redirect to the service's own address is told as one to where clients know it.
     """
     headers = [(name.lower(), value) for name, value in headers]
     dropped = _OURS_TO_SAY | _named_by_connection(headers)
@@ -84,18 +96,19 @@ def to_client(headers: RawHeaders, inner: bytes, outer: bytes) -> list[tuple[byt
         if name in dropped or name.startswith(_IDENTITY):
             continue
         if name in (b"location", b"content-location"):
-            value = _outside(value, inner, outer)
+            value = _outside(value, places)
         kept.append((name, value))
     return kept
 
 
-def _outside(value: bytes, inner: bytes, outer: bytes) -> bytes:
-    for prefix in (inner, inner.partition(b":")[2]):  # //host:port/… is an address too
-        rest = value[len(prefix) :]
-        if value.startswith(prefix) and rest[:1] in (b"", b"/", b"?", b"#"):
-            return outer + rest
+def _outside(value: bytes, places: Places) -> bytes:
+    for address in (places.address, places.address.partition(b":")[2]):  # //host:port/… is one too
+        rest = value[len(address) :]
+        if value.startswith(address) and rest[:1] in (b"", b"/", b"?", b"#"):
+            value = rest or b"/"
+            break
     if value.startswith(b"/") and not value.startswith(b"//"):
-        return outer + value
+        return places.outer + value.removeprefix(places.prefix)
     return value
 
 

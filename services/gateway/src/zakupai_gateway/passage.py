@@ -17,7 +17,7 @@ from yarl import URL
 
 from zakupai_common.breaker import Breaker
 from zakupai_common.web.errors import ProblemError
-from zakupai_gateway.headers import to_client
+from zakupai_gateway.headers import Places, to_client
 from zakupai_gateway.leaving import Leaving, LeftError
 from zakupai_gateway.table import Upstream
 
@@ -36,11 +36,10 @@ Failed = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Onward:
-    """A request as the service shall see it. ``outer``: the path under which clients know it."""
+    """A request as the service shall see it."""
 
     target: str
     headers: list[tuple[str, str]]
-    outer: bytes
 
 
 class Passage:
@@ -55,7 +54,9 @@ class Passage:
         self.upstream = upstream
         self.breaker = breaker or Breaker(FAILURES, PAUSE_SECONDS)
         self._failed = failed
-        self._inner = upstream.address.encode()
+        self._places = Places(
+            upstream.address.encode(), upstream.prefix.encode(), b"/api/" + upstream.name.encode()
+        )
         self._inside = 0
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
@@ -90,7 +91,7 @@ class Passage:
         with Leaving(receive) as leaving:
             response = await self._ask(scope, onward, leaving)
             async with response:
-                await self._answer(response, onward, leaving, send)
+                await self._answer(response, leaving, send)
 
     async def _ask(self, scope: Scope, onward: Onward, leaving: Leaving) -> aiohttp.ClientResponse:
         """The answer's head. Only this tells the breaker: who answers at all is not dead."""
@@ -119,11 +120,10 @@ class Passage:
     async def _answer(
         self,
         response: aiohttp.ClientResponse,
-        onward: Onward,
         leaving: Leaving,
         send: Send,
     ) -> None:
-        headers = to_client(response.raw_headers, self._inner, onward.outer)
+        headers = to_client(response.raw_headers, self._places)
         if response.status in _BODILESS:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
         start: Message = {

@@ -2,10 +2,11 @@
 
 What lives here: the table as a value and its reader. What never does: addresses (the environment
 names them), requests.
-Invariant: the table is read whole or not at all; an unknown word in it is an error, and so is a
-service without an address. No request can name an upstream that is not in it.
+Invariant: the table is read whole or not at all, an unknown word in it is an error; no request can
+name an upstream that is not in it.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Upstream:
     address: str
     """``http://host:port``, nothing after it."""
     limit: Limit
+    prefix: str = ""
+    """What its own paths begin with; clients leave it out."""
     public: frozenset[tuple[str, str]] = frozenset()
     body_limit_bytes: int = DEFAULT_BYTES
     answer_seconds: float = 30.0
@@ -58,14 +61,20 @@ class RefreshLimits:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All of it. ``ip``, ``user`` and ``key`` hold for every request below ``/api/``."""
+    """All of it. ``ip``, ``user`` and ``key`` hold for every request below ``/api/``.
+
+    ``absent``: services that are named and have no address here; requests to them get 503.
+    """
 
     ip: Limit
     user: Limit
     key: Limit
+    lookup: Limit
+    """Of API keys that are not in memory, for one address."""
     login: LoginLimits
     refresh: RefreshLimits
     upstreams: Mapping[str, Upstream]
+    absent: frozenset[str]
 
 
 def service_names(content: Mapping[str, Any]) -> list[str]:
@@ -87,14 +96,21 @@ def read(content: Mapping[str, Any], addresses: Mapping[str, str]) -> Table:
     content = dict(content)
     limits, login = _part(content, "limits"), _part(content, "login")
     refresh = _part(content, "refresh")
-    upstreams = [_upstream(dict(one), addresses) for one in _list(content, "service")]
-    if len({one.name for one in upstreams}) != len(upstreams):
+    names = service_names(content)
+    if len(set(names)) != len(names):
         raise TableError("two services have one name")
+    absent = frozenset(names) - set(addresses)
+    upstreams = [
+        _upstream(dict(one), addresses)
+        for one in _list(content, "service")
+        if one["name"] not in absent
+    ]
     content.pop("service", None)
     table = Table(
         _limit(limits, "ip"),
         _limit(limits, "user"),
         _limit(limits, "key"),
+        _limit(limits, "lookup"),
         LoginLimits(
             _limit(login, "ip"),
             _limit(login, "account"),
@@ -103,6 +119,7 @@ def read(content: Mapping[str, Any], addresses: Mapping[str, str]) -> Table:
         ),
         RefreshLimits(_limit(refresh, "ip"), _away(refresh)),
         {one.name: one for one in upstreams},
+        absent,
     )
     for name, part in (("", content), ("limits", limits), ("login", login), ("refresh", refresh)):
         _nothing_left(name, part)
@@ -115,6 +132,7 @@ def _upstream(part: dict[str, Any], addresses: Mapping[str, str]) -> Upstream:
         name,
         _address(name, addresses),
         _limit(part, "limit"),
+        _prefix(part),
         frozenset(_public(one) for one in part.pop("public", [])),
         int(_number(part, "body_limit_bytes", DEFAULT_BYTES)),
         _number(part, "answer_seconds", 30.0),
@@ -134,6 +152,13 @@ def _address(name: str, addresses: Mapping[str, str]) -> str:
     if not whole or parts.path or parts.query or parts.fragment or parts.username:
         raise TableError(f"service {name!r} needs an address of the form http://HOST:PORT")
     return address
+
+
+def _prefix(part: dict[str, Any]) -> str:
+    found = part.pop("prefix", "")
+    if not re.fullmatch(r"(?:/[a-z0-9-]+)*", str(found)):
+        raise TableError(f"prefix: {found!r} is not of the form '/word'")
+    return str(found)
 
 
 def _public(text: str) -> tuple[str, str]:

@@ -198,7 +198,11 @@ def _lifespan(
                 checks["database"] = database_check(database, newest_revision(service.package))
             if service.redis:
                 redis = make_redis(
-                    RedisSettings(parts.settings.redis_host, parts.settings.redis_port),
+                    RedisSettings(
+                        parts.settings.redis_host,
+                        parts.settings.redis_port,
+                        parts.settings.redis_timeout_seconds,
+                    ),
                     lambda: store[service.redis_password],
                 )
                 stack.push_async_callback(redis.aclose)

@@ -53,6 +53,7 @@ class ServiceSettings:
     database_name: str = ""
     redis_host: str = ""
     redis_port: int = 6379
+    redis_timeout_seconds: float = 0.2
     urls: Mapping[str, str] = field(default_factory=dict)
     """Addresses of other services by name, from ``ZAKUPAI_NAME_URL``."""
     options: Mapping[str, str] = field(default_factory=dict)

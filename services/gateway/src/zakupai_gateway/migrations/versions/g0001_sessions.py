@@ -1,4 +1,4 @@
-"""Passwords, sessions and their refresh tokens."""
+"""Passwords, invitations, sessions and their refresh tokens."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,16 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Text, primary_key=True),
         sa.Column("email", sa.Text, nullable=False, unique=True),
         sa.Column("password_hash", sa.Text, nullable=False),
+        sa.Column("scopes", sa.Text, nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+    )
+    op.create_table(
+        "invitations",
+        sa.Column("digest", sa.LargeBinary, primary_key=True),
+        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("email", sa.Text, nullable=False),
+        sa.Column("scopes", sa.Text),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.create_table(
         "sessions",
@@ -44,5 +53,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them: everybody is logged out and no password is left."""
-    for name in ("refresh_tokens", "sessions", "credentials"):
+    for name in ("refresh_tokens", "sessions", "invitations", "credentials"):
         op.drop_table(name)
