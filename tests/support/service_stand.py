@@ -49,6 +49,8 @@ class Backing:
     redis: RedisServer
     redis_password: str
     provided: dict[str, "Provided"] = field(default_factory=dict)
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By path: what services were given; two that read one path get the same."""
 
     def unseal(self) -> None:
         """Open OpenBao again after a seal or a restart."""
@@ -127,10 +129,12 @@ def provide(on: Backing, service: Service) -> Provided:
 def _provide(on: Backing, service: Service) -> Provided:
     name = service.name
     values: dict[str, dict[str, Any]] = first_values([service])
-    for path in values:
+    for path, made in values.items():
         if path == "shared/redis":
-            values[path]["password"] = on.redis_password
-        on.write(path, values[path])
+            made["password"] = on.redis_password
+        made.update(on.values.setdefault(path, {}))
+        on.values[path].update(made)
+        on.write(path, made)
     on.root.sys.create_or_update_policy(name, policy_file(service).read_text())
     vault = login_files(on, service, on.folder / name)
     settings = ServiceSettings(

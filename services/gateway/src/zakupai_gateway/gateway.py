@@ -142,7 +142,7 @@ async def gateway(parts: Parts) -> AsyncIterator[None]:
         await stack.enter_async_context(_settling(keys))
         trusted = _networks(parts, TRUSTED)
         authenticator = Authenticator(tokens, keys, limiter, table.lookup, metrics.refused)
-        logins = Logins(parts.database, billing, passwords, tokens, parts.clock)
+        logins = Logins(parts.database, billing, passwords, tokens, lambda: parts.clock())
         gate = Gate(table, services, authenticator, limiter, identity_key, trusted)
         operators = _networks(parts, OPERATORS, _PRIVATE)
         parts.put(Gateway(table, gate, limiter, authenticator, logins, source, trusted, operators))
