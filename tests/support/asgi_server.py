@@ -19,6 +19,7 @@ async def serving_asgi(app: Any, **more: Any) -> AsyncIterator[str]:
             app,
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=1,
             timeout_keep_alive=75,

@@ -117,6 +117,9 @@ class PlayedBilling:
         if self.fails:
             await reply(send, 500, {})
             return
+        if seen.target == "/billing/plans":
+            await reply(send, 200, {"caller": seen.caller.user})
+            return
         assert seen.caller.user == "service:gateway"
         assert seen.caller.scopes == {"billing:admin", "billing:validate"}
         asked = json.loads(seen.body or b"{}")

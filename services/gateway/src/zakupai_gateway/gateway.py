@@ -10,9 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from zakupai_common.vault.declared import Declared
+from zakupai_common.web.body_limit import BodyLimit
 from zakupai_common.web.errors import ProblemError
 from zakupai_common.web.parts import Parts
 from zakupai_common.web.settings import SettingsError
@@ -129,11 +130,12 @@ async def gateway(parts: Parts) -> AsyncIterator[None]:
         return store[IDENTITY_KEYS[service]].reveal().encode()
 
     async with AsyncExitStack() as stack:
-        services = {}
+        services: dict[str, ASGIApp] = {}
         for name, upstream in table.upstreams.items():
-            services[name] = Passage(upstream, failed=metrics.failed)
-            stack.push_async_callback(services[name].close)
-            metrics.watch(name, services[name].breaker)
+            passage = Passage(upstream, failed=metrics.failed)
+            stack.push_async_callback(passage.close)
+            metrics.watch(name, passage.breaker)
+            services[name] = BodyLimit(passage, upstream.body_limit_bytes)
         billing = Billing(table.upstreams["billing"].address, lambda: identity_key("billing"))
         stack.push_async_callback(billing.close)
         passwords = Passwords()

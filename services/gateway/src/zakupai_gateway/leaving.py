@@ -11,10 +11,12 @@ from types import TracebackType
 
 from starlette.types import Receive
 
+from zakupai_common.web.errors import ProblemError
+
 WATCH_AFTER_SECONDS = 0.25
 """Most answers are there before; they are not worth a task of their own."""
 BODY_SILENCE_SECONDS = 30.0
-"""A client that sends nothing for so long while it owes a body has left."""
+"""How long a client may send nothing while it owes a body."""
 
 
 class LeftError(Exception):
@@ -28,19 +30,21 @@ class Leaving:
         self._receive = receive
         self._read = False
         self._gone = False
+        self._silent = False
         self._work: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body. Raises LeftError."""
+        """The body. Raises LeftError, ProblemError 408."""
         more = True
         while more:
             try:
                 async with asyncio.timeout(BODY_SILENCE_SECONDS):
                     message = await self._receive()
             except TimeoutError:
-                message = {"type": "http.disconnect"}
+                self._silent = True
+                self.check()
             if message["type"] != "http.request":
                 self._gone = True
                 raise LeftError
@@ -54,9 +58,12 @@ class Leaving:
         self._read = True
 
     def check(self) -> None:
-        """Raises LeftError if the client is gone."""
+        """Raises LeftError if the client is gone, ProblemError 408 if it owes its body too long."""
         if self._gone:
             raise LeftError
+        if self._silent:
+            close = {"Connection": "close"}
+            raise ProblemError(408, "body-late", "the rest of the body did not come", headers=close)
 
     def watch(self) -> None:
         """From now on, at once; when the body is still being read, its reader watches."""

@@ -5,6 +5,8 @@ Invariant: no more than the limit of one route is ever handed on, and the answer
 client announced the size, lied about it or sent chunks.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zakupai_common.web.errors import ProblemError
 
 DEFAULT_BYTES = 2 * 1024 * 1024
+LINGER_BYTES, LINGER_SECONDS = 16 * 1024 * 1024, 5.0
+"""How much of a refused body is still taken from its client, and thrown away."""
 
 
 class BodyLimit:
@@ -33,7 +37,7 @@ class BodyLimit:
             return
         limit = self._paths.get(scope["path"], self._default)
         if _announced(scope) > limit:
-            await _too_large(limit).send(send)
+            await _refuse(limit, receive, send)
             return
         guard = _Guard(receive, send, limit)
         try:
@@ -43,7 +47,7 @@ class BodyLimit:
             if not guard.exceeded:
                 raise
         if guard.exceeded and not guard.started:
-            await _too_large(limit).send(send)
+            await _refuse(limit, receive, send)
 
 
 class _Guard:
@@ -72,6 +76,29 @@ class _Guard:
             return
         self.started = True
         await self._send(message)
+
+
+async def _refuse(limit: int, receive: Receive, send: Send) -> None:
+    """Answer, then read on for a while and keep nothing.
+
+    Closing at once would reset the connection, and a client that still sends would lose the answer.
+    """
+
+    async def send_all_but_the_end(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "more_body": True}
+        await send(message)
+
+    await _too_large(limit).send(send_all_but_the_end)
+    left = LINGER_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    break
+                left -= len(message.get("body", b""))
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _announced(scope: Scope) -> int:

@@ -110,6 +110,7 @@ def _serve(service: Service, settings: ServiceSettings, store: SecretStore) -> i
             port=settings.port,
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # uvicorn would believe X-Forwarded-For of whoever is on loopback
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             timeout_keep_alive=75,
