@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from zakupai_billing.service import SERVICE as BILLING
 from zakupai_calc.service import SERVICE as CALC
 from zakupai_common.web.service import Service
+from zakupai_gateway.service import SERVICE as GATEWAY
 from zakupai_gateway.tokens.rotation import first_signing_keys
 
-SERVICES: tuple[Service, ...] = (BILLING, CALC)
+SERVICES: tuple[Service, ...] = (BILLING, CALC, GATEWAY)
 
 MAKERS: dict[tuple[str, str], Callable[[], object]] = {
     ("services/gateway/jwt", "keys"): first_signing_keys,

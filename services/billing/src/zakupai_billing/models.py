@@ -194,3 +194,19 @@ class StatusRequest(BaseModel):
 
     model_config = _example(status="blocked")
     status: Literal["active", "blocked"]
+
+
+class MakeUserRequest(BaseModel):
+    """``PUT /billing/users/{tg_id}``."""
+
+    model_config = _example(email="someone@example.kz")
+    email: Email | None = None
+
+
+class Account(BaseModel):
+    """How a user stands now."""
+
+    user_id: uuid.UUID
+    tg_id: int
+    plan: str
+    status: Literal["active", "blocked"]

@@ -56,3 +56,9 @@ async def make_user(
     else:
         made = made.on_conflict_do_update(index_elements=["tg_id"], set_={"email": email})
     await connection.execute(made)
+
+
+async def user_by_id(connection: AsyncConnection, user_id: uuid.UUID) -> Row[Any] | None:
+    """The user with billing's own id."""
+    query = select(USERS).where(USERS.c.id == user_id)
+    return (await connection.execute(query)).one_or_none()
