@@ -53,6 +53,7 @@ def per_day(requests: int, kind: str = "user", key: str = "user:1") -> Charge:
     return Charge(kind, key, Limit(requests, DAY))
 
 
+@pytest.mark.row("B8.3")
 async def test_of_200_at_once_exactly_100_pass(check: Check) -> None:
     decisions = await asyncio.gather(*(check([per_day(100)]) for _ in range(200)))
     assert sum(one.allowed for one in decisions) == 100

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zakupai_common.web.errors import ProblemError
+from zakupai_common.vault.errors import StaleSecretError
+from zakupai_common.web.errors import ProblemError, unavailable
 from zakupai_common.web.parts import Parts
 from zakupai_gateway.client_address import within
 from zakupai_gateway.gate import HIDDEN, address_of, websocket_refused
@@ -29,7 +30,10 @@ class Front:
         if scope["type"] == "http":
             gateway = self._gateway()
             if scope["raw_path"].startswith(b"/api/"):
-                await gateway.gate(scope, receive, send)
+                try:
+                    await gateway.gate(scope, receive, send)
+                except StaleSecretError:  # neither believe nor vouch with keys that are too old
+                    raise unavailable("Vault", 5) from None
                 return
             if scope["path"] in HIDDEN and not within(
                 address_of(scope, gateway.trusted).partition("/")[0], gateway.operators

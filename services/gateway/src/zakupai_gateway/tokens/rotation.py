@@ -32,6 +32,18 @@ def first_signing_keys() -> list[dict[str, Any]]:
     return [key.stored() for key in first_ring(new_kid(now), now).keys]
 
 
+def read_ring(client: hvac.Client, mount: str) -> tuple[KeyRing, dict[str, Any], int]:
+    """The ring in Vault, everything at its path, and the version. Raises as ``rotate``."""
+    try:
+        found = client.secrets.kv.v2.read_secret_version(
+            PATH, mount_point=mount, raise_on_deleted_version=True
+        )["data"]
+    except InvalidPath:
+        raise KeyRingError(f"there are no signing keys at {mount}/{PATH}") from None
+    content = dict(found["data"])
+    return KeyRing.read(content.get(FIELD) or []), content, int(found["metadata"]["version"])
+
+
 def rotate(
     client: hvac.Client,
     mount: str,
@@ -45,19 +57,14 @@ def rotate(
     ``client`` needs ``read`` and ``update`` on the path. Raises KeyRingError when what is there
     are no keys or was changed at the same moment, hvac's errors otherwise.
     """
-    kv = client.secrets.kv.v2
-    try:
-        found = kv.read_secret_version(PATH, mount_point=mount, raise_on_deleted_version=True)
-    except InvalidPath:
-        raise KeyRingError(f"there are no signing keys at {mount}/{PATH}") from None
-    content, version = found["data"]["data"], found["data"]["metadata"]["version"]
+    before, content, version = read_ring(client, mount)
     now = int(clock())
-    ring = KeyRing.read(content.get(FIELD) or []).rotated(
+    ring = before.rotated(
         new_kid(now), now, known_after_seconds=known_after_seconds, token_seconds=token_seconds
     )
     stored = {**content, FIELD: [key.stored() for key in ring.keys]}
     try:
-        kv.create_or_update_secret(PATH, stored, cas=version, mount_point=mount)
+        client.secrets.kv.v2.create_or_update_secret(PATH, stored, cas=version, mount_point=mount)
     except InvalidRequest:
         raise KeyRingError("somebody else changed the keys at the same moment") from None
     return ring
