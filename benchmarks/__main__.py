@@ -19,6 +19,7 @@ from benchmarks import memory, unseal
 from benchmarks.load import pick_tool
 from benchmarks.machine import describe, pick_cores
 from benchmarks.rows import Row, check_audited, run_rows
+from benchmarks.secret_reads import measure_secrets
 from benchmarks.servers import BenchError, BenchServer, start_engine, start_openbao
 from benchmarks.stores import StoreFigures, measure_store
 
@@ -91,6 +92,11 @@ def _measure(directory: Path, seconds: float, login_seconds: float) -> dict[str,
         "openbao": check_audited(openbao, sum(row.openbao.requests for row in rows)),
     }
     _print_rows(rows)
+    with contextlib.ExitStack() as running:
+        openbao = start_openbao(OPENBAO, directory / "secrets", cores.server)
+        running.callback(openbao.stop)
+        secrets = measure_secrets(openbao)
+    sys.stdout.write(secrets.lines())
     store = asyncio.run(measure_store(engine.data, engine.shares, WEED, directory / "weed"))
     _print_store(store)
     filled = asyncio.run(memory.fill(directory / "filled"))
@@ -109,6 +115,7 @@ def _measure(directory: Path, seconds: float, login_seconds: float) -> dict[str,
     broken = _broken_promises(rows) + _broken_memory(*resident)
     if unseals[0].longest > MAX_UNSEAL_SECONDS:
         broken.append(f"unseal: {unseals[0].longest:.3f} s, promised {MAX_UNSEAL_SECONDS}")
+    broken += secrets.broken()
     for promise in broken:
         sys.stdout.write(f"NOT KEPT: {promise}\n")
     return {
@@ -119,6 +126,7 @@ def _measure(directory: Path, seconds: float, login_seconds: float) -> dict[str,
         "openbao_version": openbao.version,
         "audit_records": audited,
         "rows": [row.as_json() for row in rows],
+        "secrets": secrets.as_json(),
         "store": store.as_json(),
         "unseal": [one.as_json() for one in unseals],
         "memory": [one.as_json() for one in resident],

@@ -57,6 +57,7 @@ class BenchServer:
     tls_address: str = ""
     ca_file: str = ""
     shares: list[str] = field(default_factory=list, repr=False)
+    root_token: str = field(default="", repr=False)
     access: Access | None = field(default=None, repr=False)
 
     @property
@@ -186,7 +187,7 @@ def _prepare(server: BenchServer) -> hvac.Client:
     client = hvac.Client(url=server.address)
     made = client.sys.initialize(secret_shares=1, secret_threshold=1)
     server.shares = made["keys_base64"]
-    client.token = made["root_token"]
+    server.root_token = client.token = made["root_token"]
     if client.sys.submit_unseal_keys(made["keys"])["sealed"]:
         raise BenchError(f"{server.name} stayed sealed")
     client.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})

@@ -1,6 +1,7 @@
 """A secret_id is replaced while services log in; nothing fails, nothing old works afterwards."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -22,6 +23,8 @@ from zakupai_common.vault.errors import (
 )
 from zakupai_common.vault.private_file import write_private
 from zakupai_common.vault.rotation import RotationPlace, rotate_secret_id
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "client" / "rotation.md"
 
 
 def place_of(role: Role, files: Path) -> RotationPlace:
@@ -237,12 +240,22 @@ def test_files_of_another_role_and_single_use_secret_ids_are_refused(
     assert not (files / "once.secret-id").exists()
 
 
+def token_of_the_documented_policy(vault: RealVault, role: str) -> Secret[str]:
+    stanza = re.compile(r"^    path .*$", re.M)
+    policy = "\n".join(stanza.findall(PAGE.read_text())).replace("role/calc/", f"role/{role}/")
+    client = vault.hvac
+    client.sys.create_or_update_policy(f"{role}-rotation", policy)
+    made = client.auth.token.create(policies=[f"{role}-rotation"], ttl="5m")
+    client.adapter.close()
+    return Secret(made["auth"]["client_token"])
+
+
 @pytest.mark.row("C8")
 def test_the_command_rotates_and_says_so(openbao: BaoVault, name: str, files: Path) -> None:
     vault = openbao.controls
     role = vault.make_role(name, [])
     settings = deliver(vault, role, files)
-    write_private(files / "token", vault.root_token)
+    write_private(files / "token", token_of_the_documented_policy(vault, name))
     assert settings.secret_id_file is not None
     old = settings.secret_id_file.read_text()
     command = [sys.executable, "-m", "zakupai_common.vault.rotate_command", "--role", name]

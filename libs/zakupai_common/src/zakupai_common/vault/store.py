@@ -94,7 +94,7 @@ class SecretStore:
         self._entries: dict[object, Entry] = {}
         self._callbacks: list[OnChange] = []
         self._lock = threading.Condition()
-        self._asked = self._closing = self._turning = False
+        self._asked = self._closing = self._turning = self._serving = False
         self._turns = 0
         self._next_at = 0.0
         self._thread: threading.Thread | None = None
@@ -143,7 +143,7 @@ class SecretStore:
         name = which if isinstance(which, str) else which.name
         if name not in self._by_name:
             return NotDeclaredError(f"secret {name!r} is not declared")
-        if not self._entries:
+        if not self._serving:
             return SecretAbsentError(f"secret {name!r} is not there: the store is not started")
         because = self._upkeep.errors.get(name) or self._upkeep.trouble
         reason = because.message if because else "it was not read again"
@@ -177,7 +177,7 @@ class SecretStore:
                 if self._lock.wait_for(lambda: self._closing, min(wait, left)):
                     raise StartError("closed while starting", missing=missing)
         self._upkeep.changed.clear()
-        self._entries = self._upkeep.entries
+        self._entries, self._serving = self._upkeep.entries, True
         self._next_at = self._clock() + wait
         self._thread = threading.Thread(target=self._run, name="zakupai-secrets", daemon=True)
         self._thread.start()
@@ -185,7 +185,7 @@ class SecretStore:
     def close(self) -> None:
         """Stop, end the token if it is ours, forget the values."""
         with self._lock:
-            self._closing = True
+            self._closing, self._serving = True, False
             self._lock.notify_all()
         if self._thread is not None:
             self._thread.join(self._settings.timeout_seconds * 4)
@@ -267,7 +267,7 @@ class SecretStore:
         """How the secrets are. Never waits."""
         upkeep, now, entries = self._upkeep, self._clock(), self._entries
         served = [entries[one.name] for one in self._declared if one.name in entries]
-        ready = bool(entries) and all(
+        ready = self._serving and all(
             one.name in entries and now <= entries[one.name].serve_until
             for one in self._declared
             if one.required

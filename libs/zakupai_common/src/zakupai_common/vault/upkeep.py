@@ -187,8 +187,14 @@ class Upkeep:
         )
 
     def _token_is_dead(self) -> bool:
-        """After a refusal: was it about the token, or about what it may do?"""
+        """After a refusal: was it about the token, or about what it may do?
+
+        Raises VaultUnavailableError when a fresh token ended while answers were waited for.
+        """
         if self._proven:
+            if self.lease is not None and self.clock() >= self.lease.ends_at:
+                self.lease = None
+                raise VaultUnavailableError("the token ended before the secrets were read")
             return False
         try:
             self.vault.lookup_self()
@@ -214,18 +220,15 @@ class Upkeep:
 
     def _read_path(self, path: str) -> Mapping[str, Any] | VaultClientError:
         """What the path holds, or why it cannot be told. Raises when Vault as a whole fails."""
-        try:
-            return self._read(path)
-        except PermissionDeniedError as denied:
-            if not self._token_is_dead():
-                return denied
-        except (SecretAbsentError, RequestRefusedError) as refusal:
-            return refusal
-        self._log_in()
-        try:
-            return self._read(path)
-        except (PermissionDeniedError, SecretAbsentError, RequestRefusedError) as refusal:
-            return refusal
+        while True:
+            try:
+                return self._read(path)
+            except PermissionDeniedError as denied:
+                if not self._token_is_dead():
+                    return denied
+            except (SecretAbsentError, RequestRefusedError) as refusal:
+                return refusal
+            self._log_in()  # after which the token counts as good, so this is the last round
 
     def _read(self, path: str) -> Mapping[str, Any]:
         try:
