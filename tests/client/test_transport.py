@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hvac
 import pytest
 
+from tests.client.conftest import QUICK
+from tests.client.waiting import until
 from tests.support.certificates import make_pki
-from tests.support.openbao import running
+from tests.support.openbao import OpenBao, running
 from zakupai_common.secret import Secret
-from zakupai_common.testing import FakeVault
+from zakupai_common.testing import FakeVault, RealVault
+from zakupai_common.testing.controls import deliver
+from zakupai_common.vault import Declared, SecretStore
 from zakupai_common.vault.connection import VaultConnection
 from zakupai_common.vault.errors import AnswerError, SettingsError, VaultUnavailableError
 from zakupai_common.vault.private_file import read_private, write_private
@@ -182,3 +187,37 @@ def test_settings_that_cannot_log_in_are_refused() -> None:
         VaultSettings.from_environment(
             {"VAULT_ADDR": "http://v", "VAULT_ROLE_ID_FILE": "r", "VAULT_TOKEN_FILE": "t"}
         )
+
+
+def test_a_new_ca_is_found_in_its_file_without_a_restart(tmp_path: Path) -> None:
+    first, second = make_pki(tmp_path / "first"), make_pki(tmp_path / "second")
+    trusted = tmp_path / "ca.pem"
+    trusted.write_bytes(first.ca.read_bytes())
+    key = Declared("k", "app", "k")
+    with running(
+        tmp_path, tmp_path / "data", tls_cert=first.certificate, tls_key=first.key
+    ) as server:
+        vault = initialised(server, first.ca)
+        vault.put("app", {"k": "1"})
+        settings = deliver(vault, vault.make_role("r", ["app"]), tmp_path, ca_file=trusted)
+        with SecretStore(settings, [key], pace=QUICK) as store:
+            server.stop()
+            server.tls_cert, server.tls_key = second.certificate, second.key
+            server.start()
+            vault.ca_file = second.ca
+            vault.unseal()
+            vault.put("app", {"k": "2"})
+            until(lambda: store.health().trouble_code == "certificate")
+            trusted.write_bytes(second.ca.read_bytes())
+            until(lambda: store[key].reveal() == "2")
+
+
+def initialised(server: OpenBao, ca_file: Path) -> RealVault:
+    client = hvac.Client(url=server.address, token="", verify=str(ca_file))
+    made = client.sys.initialize(secret_shares=1, secret_threshold=1)
+    client.adapter.close()
+    keys = [Secret(made["keys"][0])]
+    vault = RealVault(server.address, Secret(made["root_token"]), keys, ca_file=ca_file)
+    vault.unseal()
+    vault.prepare()
+    return vault

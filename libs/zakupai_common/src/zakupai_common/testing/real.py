@@ -5,6 +5,7 @@ What lives here: the controls as calls with the root token. What never does: sta
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import hvac
@@ -23,15 +24,17 @@ class RealVault:
         unseal_keys: Sequence[Secret[str]],
         *,
         kv_mount: str = "zakupai",
+        ca_file: Path | None = None,
     ) -> None:
-        self.address, self.kv_mount = address, kv_mount
+        self.address, self.kv_mount, self.ca_file = address, kv_mount, ca_file
         self.root_token, self._keys = root_token, tuple(unseal_keys)
         self._version = 2
 
     @property
     def hvac(self) -> hvac.Client:
         """A client with the root token, on a connection of its own."""
-        return hvac.Client(url=self.address, token=self.root_token.reveal(), verify=True)
+        verify = str(self.ca_file) if self.ca_file else True
+        return hvac.Client(url=self.address, token=self.root_token.reveal(), verify=verify)
 
     def prepare(self, kv_version: int = 2) -> None:
         """Mount KV and AppRole."""

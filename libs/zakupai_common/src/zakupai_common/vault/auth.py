@@ -143,12 +143,17 @@ class SecretIdSource:
 
     def _open(self, vault: VaultConnection, wrapped_file: Path) -> None:
         """Open the wrapping token; of several processes one does, the others wait for its file."""
-        wrapping_token = read_private(wrapped_file, "wrapped secret_id")
-        descriptor = os.open(wrapped_file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(wrapped_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return  # another process was faster
+        except OSError as cause:
+            raise SettingsError(f"{wrapped_file} cannot be opened: {cause.strerror}") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.fstat(descriptor).st_nlink == 0:
                 return
+            wrapping_token = read_private(wrapped_file, "wrapped secret_id")
             secret_id = self._unwrap(vault, wrapping_token, wrapped_file)
             if self._file is not None:
                 write_private(self._file, secret_id)

@@ -18,6 +18,7 @@ import requests
 from zakupai_common.secret import REDACTED, Secret
 from zakupai_common.vault.errors import (
     AnswerError,
+    CertificateError,
     PermissionDeniedError,
     RequestRefusedError,
     SecretAbsentError,
@@ -68,10 +69,14 @@ class VaultConnection:
     ) -> None:
         self.address = address
         self._others = (ca_file, namespace, timeout_seconds)
+        self._open("")
+
+    def _open(self, token: str) -> None:
+        ca_file, namespace, timeout_seconds = self._others
         self._session = BoundedSession(timeout_seconds, ca_file)
         self.hvac = hvac.Client(
-            url=address,
-            token="",
+            url=self.address,
+            token=token,
             verify=True,
             timeout=timeout_seconds,
             allow_redirects=False,
@@ -95,6 +100,12 @@ class VaultConnection:
         return VaultConnection(
             self.address, ca_file=ca_file, namespace=namespace, timeout_seconds=seconds
         )
+
+    def reopen(self) -> None:
+        """Read the CA file again, which may hold the new CA by now. Raises SettingsError."""
+        old = self._session
+        self._open(self.hvac.token or "")
+        old.close()
 
     def use(self, token: Secret[str]) -> None:
         """Make the next calls with this token."""
@@ -194,7 +205,7 @@ class VaultConnection:
         except hvac.exceptions.VaultError as cause:
             failure = self._refusal(cause, hide)
         except requests.exceptions.SSLError as cause:
-            failure = AnswerError(
+            failure = CertificateError(
                 f"the certificate of {self.address} is not trusted: {_tls_reason(cause)}",
                 hint="name the right CA file, and an address that the certificate holds",
             )

@@ -47,6 +47,12 @@ class AnswerError(VaultUnavailableError):
     code = "answer"
 
 
+class CertificateError(AnswerError):
+    """The server's certificate is not trusted."""
+
+    code = "certificate"
+
+
 class RequestRefusedError(VaultClientError):
     """Vault refuses the request as such (HTTP 400)."""
 

@@ -141,8 +141,10 @@ class SecretStore:
 
     def _why(self, which: "Declared[Any] | str", entry: Entry | None) -> VaultClientError:
         name = which if isinstance(which, str) else which.name
-        if name not in self._by_name:
-            return NotDeclaredError(f"secret {name!r} is not declared")
+        if which not in (name, self._by_name.get(name)) or name not in self._by_name:
+            return NotDeclaredError(
+                f"secret {name!r} is not declared", hint="give the store what you read with"
+            )
         if not self._serving:
             return SecretAbsentError(f"secret {name!r} is not there: the store is not started")
         because = self._upkeep.errors.get(name) or self._upkeep.trouble

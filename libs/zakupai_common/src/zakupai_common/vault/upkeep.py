@@ -20,6 +20,7 @@ from zakupai_common.vault.auth import Login
 from zakupai_common.vault.connection import KvMount, VaultConnection
 from zakupai_common.vault.declared import Declared
 from zakupai_common.vault.errors import (
+    CertificateError,
     LoginRefusedError,
     PermissionDeniedError,
     RequestRefusedError,
@@ -104,6 +105,8 @@ class Upkeep:
         """Do what is due; seconds until the next turn. Raises nothing of Vault's."""
         self._proven = False
         try:
+            if isinstance(self.trouble, CertificateError):
+                self.vault.reopen()
             trouble = self._keep_token()
             if read_now or self.clock() >= self._read_at:
                 self._read_all()
