@@ -130,7 +130,7 @@ def test_a_hung_vault_is_given_up_on_and_found_again(
     "limit",
     [
         {"secret_id_uses": 2},
-        # OpenBao 2.6.2 lets every secret_id live a minute, however short its ttl
+        # OpenBao 2.6.2 takes an expired secret_id until its clean-up, once a minute
         pytest.param({"secret_id_seconds": 1}, marks=pytest.mark.soak),
     ],
     ids=["used up", "expired"],
