@@ -87,19 +87,23 @@ def test_a_service_without_its_secret_does_not_start_and_says_which(
 def test_a_service_starts_neither_from_an_env_file_nor_with_a_secret_in_its_environment(
     servers: Backing, service: Service, tmp_path: Path
 ) -> None:
-    given = provide(servers, service)
-    (tmp_path / "other").mkdir()
-    secret = run(given, tmp_path / "other", DATABASE_URL="postgresql://me:hunter2@db/x")
-    assert secret.returncode == 2
-    assert "DATABASE_URL" in secret.stderr
-    assert "hunter2" not in secret.stderr
     (tmp_path / ".env").write_text("POSTGRES_PASSWORD=hunter2\n")
-    beside = run(given, tmp_path)
-    assert beside.returncode == 2
-    assert ".env" in beside.stderr
-    named = run(given, tmp_path / "other", "--env-file", str(tmp_path / ".env"), "serve")
-    assert named.returncode == 2
-    assert "development" in named.stderr
+    address = "postgresql://me:hunter2@db/x"
+    done = run(provide(servers, service), tmp_path, DATABASE_URL=address)
+    assert done.returncode == 2
+    assert "DATABASE_URL" in done.stderr
+    assert ".env" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+@pytest.mark.row("B4")
+def test_a_file_of_settings_is_for_development_only(servers: Backing, tmp_path: Path) -> None:
+    given = provide(servers, SERVICES[0])
+    file = tmp_path / "settings"
+    file.write_text("ZAKUPAI_LOG_LEVEL=DEBUG\n")
+    done = run(given, tmp_path, "--env-file", str(file), "serve")
+    assert done.returncode == 2
+    assert "development" in done.stderr
 
 
 @pytest.mark.row("B4")
@@ -182,3 +186,20 @@ async def test_every_route_is_described_with_a_name_and_an_example(
         for status, answer in operation["responses"].items():
             if status.startswith(("4", "5")) and path not in OPEN_PATHS:
                 assert list(answer["content"]) == ["application/problem+json"], (path, status)
+
+
+@behind_the_gateway
+async def test_a_service_tells_how_it_does_with_vault_and_no_secret(
+    servers: Backing, service: Service
+) -> None:
+    given = provide(servers, service)
+    async with standing(given) as stand:
+        assert (await stand.client.get("/info")).status_code == 401
+        answer = await stand.call("GET", "/info")
+    found = answer.json()
+    assert (found["service"], found["environment"]) == (service.name, "production")
+    assert found["vault"]["secrets"] == [one.name for one in service.declared()]
+    assert (found["vault"]["ready"], found["vault"]["logins"]) == (True, 1)
+    assert 0 < found["vault"]["token_seconds_left"] <= 3600
+    texts = [str(value) for values in given.values.values() for value in values.values()]
+    assert not [text for text in texts if len(text) > 20 and text in answer.text]

@@ -34,6 +34,7 @@ from zakupai_common.web.errors import (
 )
 from zakupai_common.web.health import Check, health_router
 from zakupai_common.web.identity import OPEN_PATHS, SIGNATURE, Identity
+from zakupai_common.web.info import info_router
 from zakupai_common.web.logs import log_answer
 from zakupai_common.web.metrics import HttpMetrics, SecretsCollector
 from zakupai_common.web.parts import Parts
@@ -165,6 +166,9 @@ def create_app(service: Service, settings: ServiceSettings, store: SecretStore) 
     app.add_exception_handler(DatabaseUnavailableError, _answer_no_database)
     app.add_exception_handler(StaleSecretError, _answer_stale)
     app.include_router(health_router(service.name, service.version))
+    if service.guard is None:  # what has no gateway before it tells strangers nothing
+        names = [declared.name for declared in service.declared()]
+        app.include_router(info_router(service.name, service.version, names))
     for router in service.routers:
         app.include_router(router)
     metrics = HttpMetrics(service.name, parts.registry)
