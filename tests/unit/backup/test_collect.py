@@ -96,13 +96,15 @@ async def test_deletions_travel(spool: Spool) -> None:
 
 
 async def test_writes_without_a_pause_and_nothing_to_hold_them_are_refused(spool: Spool) -> None:
-    storage = BusyStorage(lambda reads: [Put("k05", b"%d" % reads)])
+    storage = BusyStorage(lambda reads: [Put("k05", b"%d" % reads)], every=1)
     with pytest.raises(StoreChangingError, match="changed during each"):
         await Collector(storage, spool, ManualClock()).collect()
 
 
 async def test_writes_without_a_pause_are_held_for_the_last_passes(spool: Spool) -> None:
-    storage = BusyStorage(lambda reads: [Put("k05", b"%d" % reads), Put(f"n{reads}", b"x")])
+    storage = BusyStorage(
+        lambda reads: [Put("k05", b"%d" % reads), Put(f"n{reads}", b"x")], every=1
+    )
     hold = FlagHold(storage)
     collected = await Collector(storage, spool, ManualClock(), hold).collect()
     assert collected.consistency == HELD
@@ -116,7 +118,7 @@ async def test_a_store_that_goes_on_changing_while_held_is_refused(spool: Spool)
         async def held(self) -> AsyncIterator[None]:
             yield
 
-    storage = BusyStorage(lambda reads: [Put("k05", b"%d" % reads)])
+    storage = BusyStorage(lambda reads: [Put("k05", b"%d" % reads)], every=1)
     with pytest.raises(StoreChangingError, match="while its server was held"):
         await Collector(storage, spool, ManualClock(), NoHold(storage)).collect()
 

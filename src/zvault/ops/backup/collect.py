@@ -23,8 +23,8 @@ from zvault.ops.backup.spool import Spool
 from zvault.storage.api import Storage
 from zvault.storage.errors import CorruptEntryError, InvalidKeyError
 from zvault.storage.keys import check_key, is_leftover_name, is_skipped_by_copy
-from zvault.storage.listing import ObjectInfo, Stamp, Stamped
-from zvault.storage.walk import inventory
+from zvault.storage.listing import Mark, ObjectInfo
+from zvault.storage.walk import survey
 from zvault.storage.window import ordered_map
 
 OPEN_PASSES = 4
@@ -77,8 +77,7 @@ class Collector:
     hold: Hold | None = None
     on_pass: OnPass | None = None
     _passes: int = 0
-    _tags: dict[str, str] = field(default_factory=dict)
-    _stamps: dict[str, Stamp] = field(default_factory=dict)
+    _marks: dict[str, Mark] = field(default_factory=dict)
     _left_out: dict[str, LeftOut] = field(default_factory=dict)
 
     async def collect(self) -> Collected:
@@ -143,7 +142,8 @@ class Collector:
         self, seen: set[str], left_out: dict[str, LeftOut]
     ) -> AsyncIterator[ObjectInfo]:
         """What has to be read; what is known to be unchanged is ``seen`` without."""
-        async for info in inventory(self.storage):
+        listed = await survey(self.storage, self._marks)
+        for info in (listed[key] for key in sorted(listed)):
             if is_skipped_by_copy(info.key):
                 continue
             try:
@@ -152,22 +152,12 @@ class Collector:
                 shown = ascii(info.key)
                 left_out[shown] = LeftOut(shown, "no server can have written this name", False)
                 continue
-            if self._is_unchanged(info):
+            if info.mark is not None and self._marks.get(info.key) == info.mark:
                 seen.add(info.key)
                 continue
             yield info
 
-    def _is_unchanged(self, info: ObjectInfo) -> bool:
-        if info.etag_md5 is not None:
-            return self._tags.get(info.key) == info.etag_md5
-        stamp = self._stamps.get(info.key)
-        return stamp is not None and self._stamp(info.key) == stamp
-
-    def _stamp(self, key: str) -> Stamp | None:
-        return self.storage.stamp(key) if isinstance(self.storage, Stamped) else None
-
     async def _look(self, info: ObjectInfo) -> "_Look":
-        stamp = self._stamp(info.key)
         try:
             value = await self.storage.get(info.key)
         except CorruptEntryError as error:
@@ -177,22 +167,20 @@ class Collector:
             return _Look(
                 info, left_out=LeftOut(info.key, "a name without an entry behind it", False)
             )
-        return _Look(info, value, stamp)
+        return _Look(info, value)
 
     def _keep(self, look: "_Look") -> bool:
-        info = look.info
-        if info.etag_md5 == hashlib.md5(look.value, usedforsecurity=False).hexdigest():
-            self._tags[info.key] = info.etag_md5
-        if look.stamp is not None:
-            self._stamps[info.key] = look.stamp
+        info, tag = look.info, look.info.etag_md5
+        is_listed = tag is None or tag == hashlib.md5(look.value, usedforsecurity=False).hexdigest()
+        if info.mark is not None and is_listed:
+            self._marks[info.key] = info.mark
         return self.spool.put(info.key, look.value)
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One entry as a pass saw it. ``stamp`` is from before ``value``."""
+    """One entry as a pass saw it. ``info`` is from before ``value``."""
 
     info: ObjectInfo
     value: bytes = b""
-    stamp: Stamp | None = None
     left_out: LeftOut | None = None
