@@ -6,6 +6,7 @@ Invariant: ``up`` returns only when every service said itself that it is ready.
 """
 
 import json
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from launcher.place import Place
+from launcher.place import OUTSIDE, ROOT, Place
 from launcher.postgres import Postgres
-from launcher.programs import Programs, beside_python, plain_environment, run_once
+from launcher.programs import Programs, answers, beside_python, plain_environment, run_once
 from launcher.redis_server import RedisServer
-from launcher.roster import first_values
-from launcher.vault import ServiceVault
+from launcher.roster import OUTSIDE_SECRETS, first_values
+from launcher.vault import ServiceVault, write_private
+from zakupai_common.web.metrics_port import OPTION as METRICS_PORT
 from zakupai_common.web.service import Service
 
 START_SECONDS = 60.0
@@ -53,6 +55,8 @@ class Estate:
                 self.postgres.give_database(login["user"], login["password"])
         if any(service.redis for service in self.services):
             self.redis.start(self.vault.read("shared/redis")["password"])
+        if any(service.urls for service in self.services):
+            self._outside()
         for service in self.services:
             self.say(service.name)
             if service.database and not self.programs.running(service.name):
@@ -92,10 +96,25 @@ class Estate:
         if service.redis:
             told["ZAKUPAI_REDIS_HOST"] = "127.0.0.1"
             told["ZAKUPAI_REDIS_PORT"] = str(self.redis.port)
+        if METRICS_PORT in service.options:
+            told[METRICS_PORT] = str(self.place.metrics_port(service.name))
+        told |= {f"ZAKUPAI_{name.upper()}_URL": self.place.url(OUTSIDE) for name in service.urls}
         for other in self.services:
             name = other.name.upper().replace("-", "_")
             told[f"ZAKUPAI_{name}_URL"] = self.place.url(other.name)
         return told
+
+    def _outside(self) -> None:
+        self.say("stand-ins for goszakup and Telegram")
+        argv: list[str | Path] = [sys.executable, "-m", "launcher.outside"]
+        argv += ["--port", str(self.place.ports[OUTSIDE])]
+        for option, (path, key) in OUTSIDE_SECRETS.items():
+            file = self.place.outside_secret(option)
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            write_private(file, self.vault.read(path)[key])
+            argv += [f"--{option}-file", file]
+        self.programs.start(OUTSIDE, argv, {"PYTHONPATH": str(ROOT)})
+        self.programs.wait(OUTSIDE, lambda: answers(self.place.ports[OUTSIDE]))
 
     def _migrate(self, service: Service) -> None:
         run_once(

@@ -14,6 +14,8 @@ from launcher.programs import free_ports
 ROOT = Path(__file__).parent.parent
 DEFAULT = ROOT / ".services"
 VAULT_PORTS = ("vault-plain", "vault-tls", "door-plain", "door-tls")
+OUTSIDE = "outside"
+"""The name of the stand-ins for servers of others."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,14 @@ class Place:
         folder = self.work / "private" / service
         return folder / "role-id", folder / "secret-id"
 
+    def outside_secret(self, name: str) -> Path:
+        """The file with a secret that a stand-in wants to see."""
+        return self.work / "private" / OUTSIDE / name
+
+    def metrics_port(self, service: str) -> int:
+        """The port that a service may have for its metrics alone."""
+        return self.ports[_metrics(service)]
+
     def url(self, service: str) -> str:
         """Where a service answers."""
         return f"http://127.0.0.1:{self.ports[service]}"
@@ -57,9 +67,13 @@ def place_at(work: Path, services: Sequence[str]) -> Place:
     (work / "private").mkdir(mode=0o700, exist_ok=True)
     file = work / "ports.json"
     ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    wanted = (*VAULT_PORTS, "postgresql", "redis", *services)
+    wanted = (*VAULT_PORTS, "postgresql", "redis", OUTSIDE, *services, *map(_metrics, services))
     missing = [name for name in wanted if name not in ports]
     if missing:
         ports |= dict(zip(missing, free_ports(len(missing)), strict=True))
         file.write_text(json.dumps(ports, indent=1) + "\n")
     return Place(work, ports)
+
+
+def _metrics(service: str) -> str:
+    return f"{service}-metrics"

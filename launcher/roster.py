@@ -12,13 +12,21 @@ from zakupai_calc.service import SERVICE as CALC
 from zakupai_common.web.service import Service
 from zakupai_gateway.service import SERVICE as GATEWAY
 from zakupai_gateway.tokens.rotation import first_signing_keys
+from zakupai_risk_engine.engine import BOT_TOKEN, GOSZAKUP_TOKEN
+from zakupai_risk_engine.service import SERVICE as RISK_ENGINE
 
-SERVICES: tuple[Service, ...] = (BILLING, CALC, GATEWAY)
+SERVICES: tuple[Service, ...] = (BILLING, CALC, RISK_ENGINE, GATEWAY)
 
 MAKERS: dict[tuple[str, str], Callable[[], object]] = {
     ("services/gateway/jwt", "keys"): first_signing_keys,
 }
 """By Vault path and key. Everything else that is required becomes random text."""
+
+OUTSIDE_SECRETS = {
+    "token": (GOSZAKUP_TOKEN.path, "token"),
+    "bot-token": (BOT_TOKEN.path, "bot_token"),
+}
+"""What ``launcher.outside`` is told in files, by its options: path and key in Vault."""
 
 
 def first_values(services: Sequence[Service]) -> dict[str, dict[str, object]]:

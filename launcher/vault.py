@@ -83,10 +83,10 @@ class ServiceVault:
         for service in self.services:
             role_file, secret_file = self.place.ids(service.name)
             role_file.parent.mkdir(mode=0o700, exist_ok=True)
-            _write_private(role_file, approle.read_role_id(service.name)["data"]["role_id"])
+            write_private(role_file, approle.read_role_id(service.name)["data"]["role_id"])
             if not secret_file.exists():
                 issued = approle.generate_secret_id(service.name)["data"]
-                _write_private(secret_file, issued["secret_id"])
+                write_private(secret_file, issued["secret_id"])
 
     def _administrator(self) -> hvac.Client:
         kept = json.loads(self.place.keys_file.read_text())
@@ -133,7 +133,8 @@ def policy_file(service: Service) -> Path:
     return ROOT / "services" / service.package.removeprefix("zakupai_") / "policy.hcl"
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """A file that only its owner reads."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

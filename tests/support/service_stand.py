@@ -17,10 +17,11 @@ import httpx
 import hvac
 from fastapi import FastAPI
 
+from launcher.outside import Outside, World, outside
 from launcher.postgres import Postgres
 from launcher.programs import Programs, beside_python, plain_environment, run_once
 from launcher.redis_server import RedisServer
-from launcher.roster import first_values
+from launcher.roster import OUTSIDE_SECRETS, first_values
 from launcher.vault import MOUNT, policy_file
 from tests.support.house import free_ports
 from tests.support.openbao import OpenBao, running
@@ -29,6 +30,7 @@ from zakupai_common.vault.settings import VaultSettings
 from zakupai_common.vault.store import SecretStore
 from zakupai_common.vault.upkeep import Pace
 from zakupai_common.web.identity import identity_headers
+from zakupai_common.web.metrics_port import OPTION as METRICS_PORT
 from zakupai_common.web.parts import Parts
 from zakupai_common.web.service import Service, create_app, database_settings
 from zakupai_common.web.settings import ServiceSettings
@@ -48,6 +50,8 @@ class Backing:
     postgres: Postgres
     redis: RedisServer
     redis_password: str
+    abroad: Outside
+    """Stand-ins for the servers of others; they know the tokens that services were given."""
     provided: dict[str, "Provided"] = field(default_factory=dict)
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By path: what services were given; two that read one path get the same."""
@@ -102,7 +106,10 @@ def backing(folder: Path) -> Iterator[Backing]:
     postgres_port, redis_port = free_ports(2)
     postgres = Postgres(folder / "postgresql", postgres_port)
     redis, password = RedisServer(folder / "redis", redis_port), secrets.token_urlsafe(24)
-    with running(folder / "bao", folder / "bao" / "data") as bao:
+    with (
+        running(folder / "bao", folder / "bao" / "data") as bao,
+        outside(World("", "")) as abroad,
+    ):
         made = bao.request("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})[1]
         root = hvac.Client(url=bao.address, token=made["root_token"])
         try:
@@ -112,7 +119,7 @@ def backing(folder: Path) -> Iterator[Backing]:
             postgres.create(durable=False)
             postgres.start()
             redis.start(password)
-            yield Backing(folder, bao, root, made["keys"], postgres, redis, password)
+            yield Backing(folder, bao, root, made["keys"], postgres, redis, password, abroad)
         finally:
             root.adapter.close()
             redis.stop()
@@ -135,6 +142,9 @@ def _provide(on: Backing, service: Service) -> Provided:
         made.update(on.values.setdefault(path, {}))
         on.values[path].update(made)
         on.write(path, made)
+    token, bot = (values.get(path, {}).get(key) for path, key in OUTSIDE_SECRETS.values())
+    on.abroad.world.goszakup_token = token or on.abroad.world.goszakup_token
+    on.abroad.world.bot_token = bot or on.abroad.world.bot_token
     on.root.sys.create_or_update_policy(name, policy_file(service).read_text())
     vault = login_files(on, service, on.folder / name)
     settings = ServiceSettings(
@@ -144,6 +154,8 @@ def _provide(on: Backing, service: Service) -> Provided:
         database_name=name,
         redis_host="127.0.0.1",
         redis_port=on.redis.port,
+        urls=dict.fromkeys(service.urls, on.abroad.url),
+        options={METRICS_PORT: "0"} if METRICS_PORT in service.options else {},
     )
     if service.database:
         on.postgres.give_database(name, values[f"{service.home}/database"]["password"])
