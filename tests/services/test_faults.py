@@ -2,17 +2,23 @@
 
 import asyncio
 import secrets
-import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 from redis.exceptions import AuthenticationError, RedisError
 
-from tests.support.service_stand import QUICK, Backing, Provided, Stand, provide, standing
+from tests.support.service_stand import (
+    QUICK,
+    Backing,
+    Provided,
+    Stand,
+    provide,
+    standing,
+    stopped,
+)
 from zakupai_calc.service import SERVICE
 from zakupai_common.redis import RedisSettings, make_redis
 from zakupai_common.secret import Secret
@@ -49,19 +55,6 @@ def sealed(servers: Backing) -> Iterator[None]:
         yield
     finally:
         servers.unseal()
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """The process and its children do not run: they neither answer nor close anything."""
-    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    for process in family:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in reversed(family):
-            process.send_signal(signal.SIGCONT)
 
 
 async def test_a_sealed_vault_costs_no_request_and_is_seen_in_ready_and_metrics(

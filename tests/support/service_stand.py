@@ -7,6 +7,7 @@ process of its own.
 
 import contextlib
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import urlencode
 
 import httpx
 import hvac
+import psutil
 from fastapi import FastAPI
 
 from launcher.outside import Outside, World, outside
@@ -258,3 +260,16 @@ def command(provided: Provided, word: str, home: Path, environment: Mapping[str,
     """Run a service's command to its end. Raises LauncherError with its last line."""
     program = beside_python(f"zakupai-{provided.service.name}")
     return run_once([program, word], {**plain_environment(home), **environment})
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process and its children do not run: they neither answer nor close anything."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in family:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in reversed(family):
+            process.send_signal(signal.SIGCONT)

@@ -8,7 +8,7 @@ import pytest
 import redis.exceptions
 
 from launcher.outside import Act, World, cut, garbage, hang, status
-from tests.support.service_stand import Stand
+from tests.support.service_stand import Backing, Stand, stopped
 from zakupai_risk_engine.rnu import cache as rnu_cache
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -163,6 +163,33 @@ async def test_without_redis_postgresql_answers_and_redis_is_left_alone(
     sources = [(await validate(risk, number))["source"] for _ in range(5)]
     assert sources == ["registry", *["postgresql"] * 4]
     assert asked == rnu_cache._FAILURES
+
+
+async def test_a_hung_redis_costs_no_answer(
+    servers: Backing, risk: Stand, world: World, number: str
+) -> None:
+    world.rnu[number] = {"status": "active"}
+    running = servers.redis.programs.running("redis")
+    assert running is not None
+    with stopped(running.pid):
+        sources = [(await validate(risk, number))["source"] for _ in range(4)]
+    assert sources == ["registry", *["postgresql"] * 3]
+
+
+async def test_without_postgresql_redis_still_answers_and_the_rest_is_503(
+    servers: Backing, risk: Stand, world: World, fresh_bin: Callable[[], str]
+) -> None:
+    known, other = fresh_bin(), fresh_bin()
+    world.rnu[known] = {"status": "active"}
+    await validate(risk, known)
+    await asyncio.to_thread(servers.postgres.stop)
+    try:
+        assert (await validate(risk, known))["source"] == "redis"
+        found = await validate(risk, other, 503)
+        assert found["type"] == "urn:zakupai:problem:unavailable"
+    finally:
+        await asyncio.to_thread(servers.postgres.start)
+    assert (await validate(risk, other))["state"] == "UNKNOWN"
 
 
 async def test_a_bin_is_twelve_ascii_digits(risk: Stand) -> None:
