@@ -1,6 +1,7 @@
 """``sys/leases``: looked up, listed, revoked by id and by prefix."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -8,8 +9,10 @@ from tests.support.running import fresh
 from zvault.engine.api import Operation
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
 from zvault.engine.leases.book import LeaseBook
+from zvault.engine.leases.expiration import AT_ONCE
 from zvault.records.leases import LeaseEntry, encode_lease
 from zvault.records.tokens import Salter
+from zvault.storage.api import Operation as Write
 from zvault.storage.api import Put
 
 
@@ -55,6 +58,27 @@ async def test_a_prefix_takes_all_below_it_and_nothing_beside_it() -> None:
         assert await server.alive(beside)
         with pytest.raises(PermissionDeniedError):
             await server.write("sys/leases/revoke-prefix/auth", beside)
+
+
+async def test_tokens_whose_time_is_over_wait_for_the_disk_together() -> None:
+    async with fresh() as server:
+        tokens = [await server.token(policies=["default"], ttl="5s") for _ in range(2 * AT_ONCE)]
+        storage = server.core.storage
+        apply, inside, most = storage.apply, 0, 0
+
+        async def slow_apply(operations: Sequence[Write]) -> None:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            for _ in range(3 * AT_ONCE):
+                await asyncio.sleep(0)
+            await apply(operations)
+            inside -= 1
+
+        storage.apply = slow_apply  # type: ignore[method-assign]
+        assert await server.tick(6) == len(tokens)
+        assert AT_ONCE / 2 < most <= AT_ONCE
+        assert await server.list("sys/leases/lookup/auth/") == []
 
 
 async def test_leases_of_engines_that_do_not_run_here_are_kept_and_named() -> None:
