@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis.exceptions
 
-from launcher.outside import Act, World, cut, garbage, hang, status
+from launcher.outside import Act, Outside, World, cut, garbage, hang, status
 from tests.support.service_stand import Backing, Stand, stopped
 from zakupai_risk_engine.rnu import cache as rnu_cache
 
@@ -198,7 +198,7 @@ async def test_a_bin_is_twelve_ascii_digits(risk: Stand) -> None:
 
 
 async def test_who_asks_and_leaves_does_not_take_the_answer_from_the_others(
-    risk: Stand, world: World, number: str
+    risk: Stand, abroad: Outside, world: World, number: str
 ) -> None:
     world.rnu[number] = {"status": "active"}
     world.acts.append(hang)
@@ -209,4 +209,5 @@ async def test_who_asks_and_leaves_does_not_take_the_answer_from_the_others(
     await asyncio.sleep(0)
     leaver.cancel()
     await asyncio.gather(leaver, return_exceptions=True)
+    abroad.go_on.set()
     assert (await stayer)["state"] == "ACTIVE"
