@@ -81,8 +81,9 @@ services-status: $(STAMP)-backing ## which services are ready
 services-stop: $(STAMP)-backing ## stop all that `make services` started
 	$(BIN)/python -m launcher down
 
-bench: dev ## engine and OpenBao side by side
+bench: dev ## engine and OpenBao, gateway and bare proxies, side by side
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.gateway
 
 soak: dev ## the long runs: every crash point, fuzz and abuse, 70,000 entries
 	$(BIN)/python -m pytest -m soak

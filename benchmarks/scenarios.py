@@ -20,6 +20,7 @@ class Scenario:
     body: str
     with_token: bool
     over_tls: bool = False
+    more_headers: tuple[tuple[str, str], ...] = ()
 
     def address(self, access: Access) -> str:
         """Where it goes: ``http://host:port`` or ``https://host:port``."""
@@ -47,7 +48,7 @@ def headers(scenario: Scenario, access: Access) -> dict[str, str]:
         found["X-Vault-Token"] = access.token
     if scenario.body:
         found["Content-Type"] = "application/json"
-    return found
+    return {**found, **dict(scenario.more_headers)}
 
 
 __all__ = ["SECRETS", "Scenario", "headers", "scenarios"]
