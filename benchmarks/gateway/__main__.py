@@ -13,10 +13,11 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gateway.stage import Stage, staged
+from benchmarks.gateway.stage import Stage, cpu_seconds, staged
 from benchmarks.load import LoadResult, LoadTool, pick_tool
 from benchmarks.machine import describe, pick_cores
 from benchmarks.scenarios import Scenario
@@ -29,6 +30,14 @@ from zakupai_gateway.limits.redis_limits import RedisLimits
 REPORT = Path(__file__).parent.parent.parent / "bench-gateway.json"
 CONNECTIONS, ROUNDS = 32, 3
 MIN_PER_SECOND, MAX_P99_MS, MAX_CHECK_MS = 2500.0, 30.0, 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One load on one proxy. ``cpu_us``: of the proxy, for a request."""
+
+    load: LoadResult
+    cpu_us: float
 
 
 def main() -> int:
@@ -58,7 +67,7 @@ def _measure(folder: Path, seconds: float) -> dict[str, Any]:
         if cores.load is not None:
             os.sched_setaffinity(0, {cores.load})
         names = {"gateway": stage.gateway, "bare aiohttp": stage.bare, "nginx": stage.nginx}
-        rounds: dict[str, list[LoadResult]] = {name: [] for name, at in names.items() if at}
+        rounds: dict[str, list[Round]] = {name: [] for name, at in names.items() if at}
         for _ in range(ROUNDS):  # in turn, so that a slow moment hits all of them
             for name in rounds:
                 rounds[name].append(_load(tool, stage, names[name], name, seconds))
@@ -75,16 +84,18 @@ def _measure(folder: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-def _load(tool: LoadTool, stage: Stage, address: str, name: str, seconds: float) -> LoadResult:
+def _load(tool: LoadTool, stage: Stage, address: str, name: str, seconds: float) -> Round:
     path = "/api/calc/lots/4711?fields=all" if name == "gateway" else "/lots/4711?fields=all"
     bearer = (("Authorization", f"Bearer {stage.token}"),)
     scenario = Scenario(name, "GET", path, "", False, more_headers=bearer)
     access = Access(address, "", "", "")
     tool.run(scenario, access, CONNECTIONS, 1)
+    before = cpu_seconds(stage.pids[name])
     result = tool.run(scenario, access, CONNECTIONS, seconds)
     if result.errors:
         raise BenchError(f"{name}: {result.errors} of {result.requests} requests failed")
-    return result
+    used = cpu_seconds(stage.pids[name]) - before
+    return Round(result, used * 1e6 / result.requests)
 
 
 async def _checks(stage: Stage) -> float:
@@ -102,13 +113,15 @@ async def _checks(stage: Stage) -> float:
     return statistics.median(taken)
 
 
-def _middle(results: list[LoadResult]) -> dict[str, float]:
+def _middle(results: list[Round]) -> dict[str, float]:
     """The round with the middle rate."""
-    one = sorted(results, key=lambda result: result.requests_per_second)[len(results) // 2]
+    by_rate = sorted(results, key=lambda result: result.load.requests_per_second)
+    one = by_rate[len(results) // 2]
     return {
-        "requests_per_second": round(one.requests_per_second, 1),
-        "p50_ms": one.p50_ms,
-        "p99_ms": one.p99_ms,
+        "requests_per_second": round(one.load.requests_per_second, 1),
+        "p50_ms": one.load.p50_ms,
+        "p99_ms": one.load.p99_ms,
+        "cpu_us": round(one.cpu_us, 1),
     }
 
 
@@ -122,7 +135,7 @@ def _print(found: dict[str, dict[str, float]], check_ms: float, tool: str) -> No
         rate = one["requests_per_second"]
         sys.stdout.write(
             f"{name:14}{rate:10,.0f} /s   p50 {one['p50_ms']:6.2f} ms   p99 {one['p99_ms']:6.2f} ms"
-            f"   gateway / it {gateway / rate:5.2f}\n"
+            f"   cpu {one['cpu_us']:5.0f} us   gateway / it {gateway / rate:5.2f}\n"
         )
     if "nginx" not in found:
         sys.stdout.write("nginx         is not installed here\n")

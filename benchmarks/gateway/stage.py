@@ -52,7 +52,7 @@ name = "calc"
 limit = {_PLENTY}
 """
 _NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
   access_log off; keepalive_requests 1000000;
@@ -79,6 +79,8 @@ class Stage:
     token: str
     redis: RedisServer
     redis_password: str
+    pids: dict[str, int]
+    """By the name of the proxy."""
 
 
 @contextmanager
@@ -122,17 +124,22 @@ def staged(folder: Path, cores: Cores) -> Iterator[Stage]:
             TABLE: str(folder / "table.toml"),
         }
         command = [str(beside_python("zakupai-gateway")), "serve"]
-        stack.enter_context(_running(command, folder, cores.server, told, gateway))
+        pids = {}
+        pids["gateway"] = stack.enter_context(
+            _running(command, folder, cores.server, told, gateway)
+        )
         command = [sys.executable, "-m", "uvicorn", "benchmarks.gateway.bare:app"]
         command += ["--port", str(bare), "--no-access-log", "--no-server-header"]
         aim = {"BARE_UPSTREAM": f"http://127.0.0.1:{upstream}"}
-        stack.enter_context(_running(command, folder, cores.server, aim, bare))
+        pids["bare aiohttp"] = stack.enter_context(
+            _running(command, folder, cores.server, aim, bare)
+        )
         there = which("nginx") or which("nginx", path="/usr/sbin")
         if there:
             config = folder / "nginx.conf"
             config.write_text(_NGINX.format(folder=folder, upstream=upstream, port=nginx))
             command = [there, "-c", str(config), "-p", str(folder)]
-            stack.enter_context(_running(command, folder, cores.server, {}, nginx))
+            pids["nginx"] = stack.enter_context(_running(command, folder, cores.server, {}, nginx))
         issuance = Issuance("zakupai-gateway", AUDIENCE, 3600)
         token = AccessTokens(issuance, lambda: KeyRing.read(ring)).issue("user", "free", (), "s")
         yield Stage(
@@ -142,13 +149,20 @@ def staged(folder: Path, cores: Cores) -> Iterator[Stage]:
             token,
             redis,
             password,
+            pids,
         )
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
 def _running(
     command: list[str], folder: Path, core: int | None, told: Mapping[str, str], port: int
-) -> Iterator[None]:
+) -> Iterator[int]:
     name = Path(command[0]).name if command[0] != sys.executable else command[2]
     root = Path(__file__).parent.parent.parent
     with (folder / f"{name}.log").open("wb") as log:
@@ -163,7 +177,7 @@ def _running(
         )
     try:
         _wait(process, name, port)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:

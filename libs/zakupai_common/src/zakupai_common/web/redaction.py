@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 
 REDACTED = "<redacted>"
+_REPEATED, _REMEMBERED = 64, 4096
 _SHORTEST = 6
 """Shorter values (a port, "true") would cut up ordinary words; they are no secrets."""
 _NAMES = (
@@ -38,9 +39,22 @@ class Redactor:
 
     def __init__(self, live: Callable[[], Iterable[str]] = tuple) -> None:
         self._live = live
+        self._clean: set[str] = set()
 
     def __call__(self, text: str) -> str:
         """The text without secrets."""
+        if text in self._clean:
+            return text
+        cut = self._cut(text)
+        # Most lines repeat a few words. What passed once may pass again: a text that becomes a
+        # secret later was written before it was one.
+        if cut == text and len(text) <= _REPEATED:
+            if len(self._clean) >= _REMEMBERED:
+                self._clean.clear()
+            self._clean.add(text)
+        return cut
+
+    def _cut(self, text: str) -> str:
         for value in sorted(self._live(), key=len, reverse=True):
             if len(value) >= _SHORTEST and value in text:
                 text = text.replace(value, REDACTED)
