@@ -33,6 +33,7 @@ REPORT = VerifyReport(
     findings_count=2,
     losses=1,
     vanished=2,
+    known=0,
     seconds=0.0,
 )
 INSPECTION = Inspection(
