@@ -17,13 +17,14 @@ from urllib.parse import urlencode
 import httpx
 import hvac
 import psutil
+import psycopg
 from fastapi import FastAPI
 
 from launcher.outside import Outside, World, outside
 from launcher.postgres import Postgres
 from launcher.programs import Programs, beside_python, plain_environment, run_once
 from launcher.redis_server import RedisServer
-from launcher.roster import OUTSIDE_SECRETS, first_values
+from launcher.roster import MAKERS, OUTSIDE_SECRETS, first_values
 from launcher.vault import MOUNT, policy_file
 from tests.support.house import free_ports
 from tests.support.openbao import OpenBao, running
@@ -164,6 +165,38 @@ def _provide(on: Backing, service: Service) -> Provided:
         with SecretStore(vault, service.declared(), pace=QUICK) as store:
             upgrade(service.package, database_settings(settings), service.database_login(store))
     return Provided(service, vault, settings, values)
+
+
+def left_behind(on: Backing) -> list[str]:
+    """What a service was given and would not find any more; a test that borrows gives back."""
+    changed = []
+    for path, values in on.values.items():
+        found = on.root.secrets.kv.v2.read_secret_version(
+            path, mount_point=MOUNT, raise_on_deleted_version=True
+        )["data"]["data"]
+        for key in found.keys() | values.keys():
+            if found.get(key) != values.get(key) and (path, key) not in MAKERS:
+                changed.append(f"{path}: {key}")
+    for given in on.provided.values():
+        if given.service.database:
+            login = on.values[f"{given.service.home}/database"]
+            if not _lets_in(given.settings, login["user"], login["password"]):
+                changed.append(f"{given.service.name}: the password of its database")
+    return changed
+
+
+def _lets_in(told: ServiceSettings, user: str, password: str) -> bool:
+    try:
+        psycopg.connect(
+            host=told.database_host,
+            port=told.database_port,
+            dbname=told.database_name,
+            user=user,
+            password=password,
+        ).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def login_files(on: Backing, service: Service, folder: Path, **role: Any) -> VaultSettings:

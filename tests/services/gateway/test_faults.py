@@ -10,7 +10,8 @@ import jwt
 import pytest
 
 from tests.services.gateway.stand import PASSWORD, GatewayStand, standing_gateway
-from tests.support.service_stand import Backing, Provided
+from tests.support.service_stand import Backing, Provided, provide
+from zakupai_calc.service import SERVICE as CALC
 from zakupai_common.vault.upkeep import Pace
 from zakupai_gateway.keys_command import main as keys_main
 from zakupai_gateway.tokens.keyring import KeyRing, KeyRingError
@@ -135,9 +136,6 @@ def test_the_command_exchanges_keys_and_prints_none(
     assert len(after) == len(before) + 1
     assert "PRIVATE" not in printed
     assert keys_main(["show", *call[:2], "--token-file", str(tmp_path / "none")]) == 2
-    servers.root.secrets.kv.v2.create_or_update_secret(
-        "services/other", {"x": 1}, mount_point="zakupai"
-    )
     token.write_text("s.wrong")
     assert keys_main(["rotate", *call]) == 1
     assert "s.wrong" not in capsys.readouterr().err
@@ -171,7 +169,7 @@ def test_the_gateway_may_not_read_what_other_services_keep(
             provided.vault.role_id_file.read_text(),  # type: ignore[union-attr]
             provided.vault.secret_id_file.read_text(),  # type: ignore[union-attr]
         )
-        servers.write("services/calc/database", {"user": "x", "password": "y"})
+        assert provide(servers, CALC).values["services/calc/database"]  # it is there to be read
         for path in ("services/calc/database", "services/etl/goszakup", "shared/goszakup"):
             with pytest.raises(hvac.exceptions.Forbidden):
                 client.secrets.kv.v2.read_secret_version(
