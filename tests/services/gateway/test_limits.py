@@ -101,6 +101,30 @@ async def test_a_restarted_redis_that_lost_the_script_costs_nobody_a_request(red
     assert sorted(one.remaining for one in decisions) == [4, 5, 6, 7, 8]
 
 
+async def test_a_connection_that_redis_closed_costs_nobody_a_request(redis: Redis) -> None:
+    limits = RedisLimits(redis, 20)
+    await limits.check([per_day(10)])
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    assert limits._connection is not None
+    while not await limits._connection.can_read():  # until its end has arrived here
+        await asyncio.sleep(0)
+    assert (await limits.check([per_day(10)])).remaining == 8
+
+
+async def test_an_answer_that_comes_too_late_is_nobody_elses(
+    servers: Backing, redis: Redis
+) -> None:
+    limits = RedisLimits(redis, 20)
+    await limits.check([per_day(10)])
+    limits._timeout = 0.3
+    with stopped(servers), pytest.raises(LimitsUnavailableError):
+        await limits.check([per_day(10)])
+    limits._timeout = 20
+    other = per_day(3, "route", "route:9")
+    told = [await limits.check([other]) for _ in range(2)]
+    assert [(one.charge.kind, one.remaining) for one in told] == [("route", 2), ("route", 1)]
+
+
 LIMITS = st.builds(Limit, st.integers(1, 20), st.floats(0.001, 100))
 
 

@@ -10,8 +10,10 @@ import logging
 from collections.abc import Sequence
 from importlib.resources import files
 
+from hiredis import pack_command
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, ResponseError
 
 from zakupai_gateway.limits.gcra import Charge, Decision
 
@@ -28,11 +30,16 @@ class LimitsUnavailableError(Exception):
 
 
 class RedisLimits:
-    """``timeout_seconds`` bounds one check as a whole, connecting included."""
+    """``timeout_seconds`` bounds one check as a whole, connecting included.
+
+    It keeps one connection of ``redis`` for itself, and so spares a check the way through pool and
+    pipeline: two thirds of its cost. ``redis.aclose()`` closes it.
+    """
 
     def __init__(self, redis: Redis, timeout_seconds: float) -> None:
         self._redis = redis
         self._timeout = timeout_seconds
+        self._connection: AbstractConnection | None = None
         self._digest = ""
         self._waiting: list[_Waiting] = []
         self._sender: asyncio.Task[None] | None = None
@@ -62,21 +69,44 @@ class RedisLimits:
             self._sender = None
 
     async def _ask(self, checks: list[Sequence[Charge]]) -> list[object]:
+        connection = await self._connected()
         if self._digest:
-            answers = await self._call(checks)
+            answers = await self._call(connection, checks)
             if not any(isinstance(answer, NoScriptError) for answer in answers):
                 return answers
         # Redis was restarted: it did none of them, because it knows none of its scripts.
         self._digest = await self._redis.script_load(_SCRIPT)
-        return await self._call(checks)
+        return await self._call(connection, checks)
 
-    async def _call(self, checks: list[Sequence[Charge]]) -> list[object]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for charges in checks:
-                keys = [_PREFIX + charge.key for charge in charges]
-                numbers = [n for one in charges for n in (one.limit.interval, one.limit.span)]
-                pipeline.evalsha(self._digest, len(keys), *keys, *numbers)
-            return list(await pipeline.execute(raise_on_error=False))
+    async def _connected(self) -> AbstractConnection:
+        """Our connection, ready: none that Redis closed, none with an answer left in it."""
+        pool, connection = self._redis.connection_pool, self._connection
+        if connection is None:
+            connection = self._connection = await pool.get_connection()
+            connection.socket_timeout = None  # ours bounds everything; theirs costs a task a check
+        elif not connection.is_connected or await connection.can_read():
+            await pool.ensure_connection(connection)
+        return connection
+
+    async def _call(
+        self, connection: AbstractConnection, checks: list[Sequence[Charge]]
+    ) -> list[object]:
+        commands = b"".join([pack_command(self._command(charges)) for charges in checks])
+        await connection.send_packed_command(commands, check_health=False)
+        return [await _answer(connection) for _ in checks]
+
+    def _command(self, charges: Sequence[Charge]) -> tuple[str | int, ...]:
+        keys = [_PREFIX + charge.key for charge in charges]
+        numbers = [n for one in charges for n in (one.limit.interval, one.limit.span)]
+        return ("EVALSHA", self._digest, len(keys), *keys, *numbers)
+
+
+async def _answer(connection: AbstractConnection) -> object:
+    """One answer; an error of Redis' own is one too. Whatever else it raises has closed it."""
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _settle(charges: Sequence[Charge], future: "asyncio.Future[Decision]", answer: object) -> None:
