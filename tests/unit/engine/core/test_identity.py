@@ -115,6 +115,27 @@ async def test_a_token_whose_entity_is_gone_is_denied() -> None:
         assert not await server.alive(auth.client_token)
 
 
+@pytest.mark.parametrize("how", ["disabled", "deleted"])
+async def test_nobody_is_told_rights_of_a_token_whose_entity_is_not_let_in(how: str) -> None:
+    async with fresh() as server:
+        auth = await login(server, await approle(server))
+        asked = {"token": auth.client_token, "paths": ["auth/token/lookup-self"]}
+        made = await server.call_update("sys/capabilities", asked)
+        assert made is not None
+        assert made.data is not None
+        assert made.data["capabilities"] == ["read"]
+        if how == "disabled":
+            await server.write(f"identity/entity/id/{auth.entity_id}", disabled=True)
+        else:
+            await server.delete(f"identity/entity/id/{auth.entity_id}")
+        with pytest.raises(InvalidRequestError, match="invalid token"):
+            await server.call_update("sys/capabilities", asked)
+        with pytest.raises(InvalidRequestError, match="invalid token"):
+            await server.write(
+                "sys/capabilities-accessor", accessor=auth.accessor, paths=["sys/mounts"]
+            )
+
+
 async def test_templates_in_policies_follow_the_entity() -> None:
     async with fresh() as server:
         await server.write("sys/mounts/kv", type="kv")

@@ -58,13 +58,18 @@ class Capabilities:
         if not data["accessor"]:
             raise InvalidRequestError("missing accessor")
         inner = await self._services.tokens.store.id_of_accessor(data["accessor"])
-        session = None if inner is None else await self._find(inner)
+        now_ns = self._services.clock.now_ns()
+        session = None if inner is None else await self._services.sessions.find(inner, now_ns)
         if session is None:
             raise InvalidRequestError("1 error occurred:\n\t* invalid accessor\n\n")
+        if session.entity_disabled:
+            raise InvalidRequestError("1 error occurred:\n\t* invalid token\n\n")
         return _answer(session, paths)
 
     async def _find(self, token: str) -> Session | None:
-        return await self._services.sessions.find(token, self._services.clock.now_ns())
+        """None also for a token that is let in nowhere, because its entity is not."""
+        session = await self._services.sessions.find(token, self._services.clock.now_ns())
+        return None if session is None or session.entity_disabled else session
 
 
 def _paths(data: FieldData) -> list[str]:
