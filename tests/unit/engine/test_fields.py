@@ -92,6 +92,8 @@ def test_what_vault_takes_is_taken(kind: FieldKind, given_value: Any, wanted: An
         (FieldKind.DURATION, 2**63),
         (FieldKind.DURATION, gojson.NumberLiteral("1e400")),
         (FieldKind.BOOL, "hunter2"),
+        (FieldKind.FLOAT, "hunter2"),
+        (FieldKind.FLOAT, 10**400),
         (FieldKind.STRING, {"hunter2": 1}),
         (FieldKind.COMMA_INTS, ["hunter2"]),
         (FieldKind.KV_PAIRS, ["hunter2"]),

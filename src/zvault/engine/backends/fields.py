@@ -4,6 +4,7 @@ What lives here: one function a kind. Null is the kind's empty value. Invariant:
 ValueError with text that names no value, because values may be secrets.
 """
 
+import contextlib
 import re
 from collections.abc import Callable
 from enum import Enum, auto
@@ -151,12 +152,10 @@ def _duration(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
-    if isinstance(value, str):
-        if not value.isascii() or value != value.strip():
-            raise ValueError("expected a number")
-        value = float(value or "0")
-    if value is None or isinstance(value, int | float):
-        return float(value or 0)
+    is_plain = isinstance(value, str) and value.isascii() and value == value.strip()
+    if is_plain or value is None or isinstance(value, int | float):
+        with contextlib.suppress(ValueError, OverflowError):
+            return float(value or 0)
     raise ValueError("expected a number")
 
 
