@@ -6,6 +6,7 @@ Invariants: the algorithm is one the caller allows, is asymmetric, and is one th
 nothing in the token says which key or algorithm is used beyond choosing among those.
 """
 
+import contextlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -66,10 +67,12 @@ def parse(token: str, allowed: Collection[str]) -> SignedToken:
         )
     if "crit" in header or header.get("b64") is False:
         raise TokenFormError("the token wants extensions that are not understood")
-    key_id = header.get("kid")
+    key_id = header.get("kid", "")
+    if not isinstance(key_id, str):
+        raise TokenFormError("the key id (kid) is no text")
     return SignedToken(
         algorithm,
-        key_id if isinstance(key_id, str) else "",
+        key_id,
         f"{parts[0]}.{parts[1]}".encode(),
         unb64url(parts[1]),
         unb64url(parts[2]),
@@ -78,12 +81,25 @@ def parse(token: str, allowed: Collection[str]) -> SignedToken:
 
 def _header(data: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(data)
+        header = json.loads(data, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
         raise TokenFormError("the token's header is no JSON") from None
     if not isinstance(header, dict):
         raise TokenFormError("the token's header is no JSON object")
     return header
+
+
+def refuse_repeated_names(data: bytes) -> None:
+    """Raises TokenFormError for JSON that two readers could read in two ways (RFC 7515, 4)."""
+    with contextlib.suppress(ValueError, RecursionError):  # no JSON: whoever reads it will say so
+        json.loads(data.decode("utf-8", "replace"), object_pairs_hook=_without_repeats)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise TokenFormError("a name is repeated in the token's JSON")
+    return found
 
 
 def is_for(key: PublicKey | PrivateKey, algorithm: str) -> bool:

@@ -10,7 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -306,6 +308,79 @@ async def test_claims_of_the_wrong_kind_are_refused(
     await world.write("config", jwks_url=issuer.url + "/keys")
     with pytest.raises(InvalidRequestError):
         await world.login(issuer.token(**claims))
+
+
+async def test_a_role_is_the_same_in_any_case(world: World, issuer: Issuer) -> None:
+    """Real servers keep the names of roles in lower case, so a store of theirs holds no other."""
+    await world.write("config", jwks_url=issuer.url + "/keys", default_role="ADMIN")
+    await world.write("role/Admin", role_type="jwt", user_claim="sub", bound_audiences="a")
+    listed = await world.backend.handle(request("list", "role/"))
+    assert listed is not None
+    assert listed.data == {"keys": ["admin", "r"]}
+    assert (await world.login(issuer.token(), "ADMIN")).metadata == {"role": "admin"}
+    assert (await world.login(issuer.token(), "")).metadata == {"role": "admin"}
+    await world.backend.handle(request("delete", "role/aDmin"))
+    with pytest.raises(InvalidRequestError, match="could not be found"):
+        await world.login(issuer.token(), "Admin")
+
+
+@pytest.mark.parametrize(
+    ("bound", "claim", "fits"),
+    [
+        (5, 5, True),
+        (["x", 5], 5, True),
+        (5, [5], False),
+        (5, [6, 5], False),
+        (5, "5", False),
+        (5, 5.5, False),
+        (1, True, False),
+        (1.5, 1.5, False),
+        (True, [False, True], True),
+        ({"a": 1}, {"a": 1}, False),
+        ([{"a": 1}], [{"a": 1}], False),
+        ([["x"]], [["x"]], False),
+        ("x", {"x": 1}, False),
+        ("x", ["y", "x"], True),
+        ("x", [], False),
+        ("", None, False),
+    ],
+)
+async def test_a_claim_is_bound_by_texts_and_booleans_and_a_whole_number_alone(
+    world: World, issuer: Issuer, bound: object, claim: object, fits: bool
+) -> None:
+    """What real servers do not compare, numbers in lists and objects, lets nobody in."""
+    await world.write("config", jwks_url=issuer.url + "/keys")
+    role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": "a"}
+    await world.write("role/r", **role, bound_claims={"c": bound})
+    if fits:
+        await world.login(issuer.token(c=claim))
+    else:
+        with pytest.raises(InvalidRequestError, match="error validating claims"):
+            await world.login(issuer.token(c=claim))
+
+
+@pytest.mark.parametrize(
+    ("header", "payload"),
+    [
+        ('{"alg":"ES256","kid":["k1"]}', None),
+        ('{"alg":"none","alg":"ES256","kid":"k1"}', None),
+        (None, '"exp":1,"exp":9999999999'),
+        (None, '"nested":{"a":1,"a":2}'),
+    ],
+)
+async def test_a_token_that_readers_could_read_in_two_ways_is_refused(
+    world: World, issuer: Issuer, header: str | None, payload: str | None
+) -> None:
+    await world.write("config", jwks_url=issuer.url + "/keys")
+    body = json.dumps({"sub": "ann", "aud": "a", "iss": issuer.url, "iat": NOW})
+    head = header or '{"alg":"ES256","kid":"k1"}'
+    claims = body if payload is None else f"{body[:-1]},{payload}}}"
+    signed = f"{jwk.b64url(head.encode())}.{jwk.b64url(claims.encode())}"
+    made = issuer.signing["k1"].sign(signed.encode(), ec.ECDSA(hashes.SHA256()))
+    r, s = decode_dss_signature(made)
+    token = f"{signed}.{jwk.b64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+    with pytest.raises(InvalidRequestError, match="error validating token"):
+        await world.login(token)
 
 
 def slow_glob(pattern: str, text: str) -> bool:

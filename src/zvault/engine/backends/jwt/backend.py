@@ -118,29 +118,31 @@ class Jwt:
             self._source = None
 
     async def _role(self, name: str) -> JwtRole | None:
+        """``name`` in lower case (``_role_name``)."""
         stored = await self._view.get(ROLE_PREFIX + name)
         return None if stored is None else _upgraded(decode_role(stored))
 
     async def _role_exists(self, request: Request, data: FieldData) -> bool:
-        return await self._role(data["name"]) is not None
+        return await self._role(_role_name(data)) is not None
 
     async def _list_roles(self, request: Request, data: FieldData) -> Response | None:
         return await list_keys(self._view.list, ROLE_PREFIX)
 
     async def _read_role(self, request: Request, data: FieldData) -> Response | None:
-        role = await self._role(data["name"])
+        role = await self._role(_role_name(data))
         return None if role is None else Response(data=role_data(role))
 
     async def _write_role(self, request: Request, data: FieldData) -> Response | None:
-        name = data["name"]
+        name = _role_name(data)
         async with self._locks.hold(ROLE_PREFIX + name):
             role = changed_role(await self._role(name) or JwtRole(), data)
             await self._view.put(ROLE_PREFIX + name, encode_role(role))
         return Response(warnings=[VERBOSE_WARNING]) if role.verbose_oidc_logging else None
 
     async def _delete_role(self, request: Request, data: FieldData) -> None:
-        async with self._locks.hold(ROLE_PREFIX + data["name"]):
-            await self._view.delete(ROLE_PREFIX + data["name"])
+        name = _role_name(data)
+        async with self._locks.hold(ROLE_PREFIX + name):
+            await self._view.delete(ROLE_PREFIX + name)
 
     async def _no_flow(self, request: Request, data: FieldData) -> Response:
         raise InvalidRequestError(NO_FLOW)
@@ -149,7 +151,7 @@ class Jwt:
         config = await self._config()
         if config is None:
             raise InvalidRequestError("could not load configuration")
-        name = data["role"] or config.default_role
+        name = (data["role"] or config.default_role).lower()
         if not name:
             raise InvalidRequestError("missing role")
         role = await self._role(name)
@@ -198,6 +200,12 @@ class Jwt:
         return replace(auth, **renewal_fields(role))
 
 
+def _role_name(data: FieldData) -> str:
+    """As it is stored: names of roles are lower case, whatever case they are asked for in."""
+    name: str = data["name"]
+    return name.lower()
+
+
 async def _verified(source: KeySource, text: str) -> rules.Claims:
     """The claims of a token that a trusted key has signed. Raises InvalidRequestError."""
     before = "error validating token: "
@@ -209,6 +217,7 @@ async def _verified(source: KeySource, text: str) -> rules.Claims:
                 "algorithm"
             )
         await source.check(token)
+        jws.refuse_repeated_names(token.payload)
         return gojson.loads_object(token.payload)
     except (TokenFormError, SignatureError) as error:
         raise InvalidRequestError(

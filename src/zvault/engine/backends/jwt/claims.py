@@ -155,9 +155,15 @@ def check_bound(claims: Claims, role: JwtRole) -> None:
         actual = claim(claims, name)
         if actual is None:
             raise InvalidRequestError(f'error validating claims: claim "{name}" is missing')
+        if isinstance(actual, dict):
+            raise InvalidRequestError(
+                f'error validating claims: claim "{name}" is not a string, bool, int or list'
+            )
         wanted = expected if isinstance(expected, list) else [expected]
         given = actual if isinstance(actual, list) else [actual]
-        if not _any_match(wanted, given, is_glob=role.bound_claims_type == "glob"):
+        is_glob = role.bound_claims_type == "glob"
+        is_number = _is_number(actual) and not is_glob and _is_one_of(actual, wanted)
+        if not is_number and not _any_match(wanted, given, is_glob=is_glob):
             raise InvalidRequestError(
                 f'error validating claims: claim "{name}" does not match any associated bound '
                 "claim values"
@@ -175,11 +181,17 @@ def _any_match(wanted: Sequence[Any], given: Sequence[Any], *, is_glob: bool) ->
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return one == other
-    return type(one) is type(other) and bool(one == other)
+    """Numbers in lists, and what has parts, is not compared by real servers: nobody gets in."""
+    return isinstance(one, bool | str) and type(one) is type(other) and bool(one == other)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_one_of(number: float, wanted: Sequence[Any]) -> bool:
+    """A whole number, as real servers see every number of a token."""
+    return any(_is_number(one) and one == number and one % 1 == 0 for one in wanted)
 
 
 def glob(pattern: str, text: str) -> bool:

@@ -43,6 +43,7 @@ def new_config(data: FieldData) -> JwtConfig:
     """The configuration that ``data`` asks for, checked. Raises InvalidRequestError."""
     values = {name: data[name] for name in CONFIG_FIELDS}
     values |= {name: tuple(values[name]) for name in _LISTS}
+    values["default_role"] = values["default_role"].lower()
     config = JwtConfig(**{**values, "jwks_pairs": _pairs(data["jwks_pairs"])})
     sources = (
         config.oidc_discovery_url,
