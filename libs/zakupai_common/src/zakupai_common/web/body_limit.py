@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zakupai_common.web.errors import ProblemError
 
 DEFAULT_BYTES = 2 * 1024 * 1024
+_BODIES_ANNOUNCED = frozenset({"1.0", "1.1"})
+"""Versions of HTTP in which a request without length and transfer-encoding has no body."""
 LINGER_BYTES, LINGER_SECONDS = 16 * 1024 * 1024, 5.0
 """How much of a refused body is still taken from its client, and thrown away."""
 
@@ -36,7 +38,11 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = self._paths.get(scope["path"], self._default)
-        if _announced(scope) > limit:
+        announced = _announced(scope)
+        if announced is None:
+            await self._app(scope, receive, send)
+            return
+        if announced > limit:
             await _refuse(limit, receive, send)
             return
         guard = _Guard(receive, send, limit)
@@ -101,11 +107,15 @@ async def _refuse(limit: int, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _announced(scope: Scope) -> int:
+def _announced(scope: Scope) -> int | None:
+    """The bytes that the headers speak of, 0 when not of how many; None: there is no body."""
+    announced = None if scope.get("http_version") in _BODIES_ANNOUNCED else 0
     for name, value in scope["headers"]:
         if name == b"content-length":
             return int(value) if value.isdigit() else 0
-    return 0
+        if name == b"transfer-encoding":
+            announced = 0
+    return announced
 
 
 def _too_large(limit: int) -> ProblemError:

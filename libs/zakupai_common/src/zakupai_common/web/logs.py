@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import time
+from functools import lru_cache
 from typing import TextIO
 
 from starlette.types import Scope
@@ -20,6 +21,7 @@ from zakupai_common.web.routes import endpoint_of, method_of
 
 _FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _QUIET_PATHS = frozenset({"/health", "/ready", "/metrics"})
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _log = logging.getLogger("zakupai.request")
 
 
@@ -33,8 +35,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "ts": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-            + f".{int(record.msecs):03d}Z",
+            "ts": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
@@ -49,12 +50,17 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self._redact(self.formatException(record.exc_info))
         # What is no Unicode (half of a pair) must not stop the line.
-        return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+        return _encode(line).encode("utf-8", "backslashreplace").decode()
 
     def _plain(self, value: object) -> object:
         if value is None or isinstance(value, bool | int | float):
             return value
         return self._redact(str(value))
+
+
+@lru_cache(maxsize=4)
+def _second(moment: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
 
 
 def set_up_logs(
@@ -79,14 +85,16 @@ def log_answer(scope: Scope, status: int, seconds: float) -> None:
     """One line for an answered request; ``status`` 0 is a connection that broke before it."""
     if scope["path"] in _QUIET_PATHS:
         return
+    if not _log.isEnabledFor(logging.INFO):
+        return
     caller = scope.get("state", {}).get("caller")
-    _log.info(
-        "answered",
-        extra={
-            "method": method_of(scope),
-            "endpoint": endpoint_of(scope),
-            "status": status,
-            "duration_ms": round(seconds * 1000, 2),
-            "user": getattr(caller, "user", None),
-        },
+    # What ``_log.info`` does, but for the search of the line that called it: half its cost.
+    record = logging.LogRecord(_log.name, logging.INFO, "", 0, "answered", None, None)
+    record.__dict__.update(
+        method=method_of(scope),
+        endpoint=endpoint_of(scope),
+        status=status,
+        duration_ms=round(seconds * 1000, 2),
+        user=getattr(caller, "user", None),
     )
+    _log.handle(record)

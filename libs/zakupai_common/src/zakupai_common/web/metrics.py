@@ -26,6 +26,7 @@ class HttpMetrics:
     def __init__(self, service: str, registry: CollectorRegistry) -> None:
         labels = ("service", "method", "endpoint", "status")
         self._service = service
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
             "http_requests_total", "Answered requests", labels, registry=registry
         )
@@ -39,9 +40,15 @@ class HttpMetrics:
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request; ``status`` 0 is a connection that broke without an answer."""
-        labels = (self._service, method_of(scope), endpoint_of(scope), str(status))
-        self._requests.labels(*labels).inc()
-        self._durations.labels(*labels).observe(seconds)
+        labels = (method_of(scope), endpoint_of(scope), status)
+        children = self._children.get(labels)
+        if children is None:
+            texts = (self._service, *labels[:2], str(status))
+            children = (self._requests.labels(*texts), self._durations.labels(*texts))
+            self._children[labels] = children
+        requests, durations = children
+        requests.inc()
+        durations.observe(seconds)
 
 
 class SecretsCollector(Collector):

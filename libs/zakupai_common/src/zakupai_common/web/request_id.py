@@ -7,8 +7,8 @@ replaced, so an id cannot break a log line or a header.
 """
 
 import re
-import uuid
 from contextvars import ContextVar
+from random import getrandbits
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,7 +33,7 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _told(scope) or uuid.uuid4().hex
+        request_id = _told(scope) or _new()
         scope.setdefault("state", {})["request_id"] = request_id
         raw = request_id.encode()
 
@@ -48,6 +48,10 @@ class RequestId:
             await self._app(scope, receive, send_with_id)
         finally:
             _current.reset(token)
+
+
+def _new() -> str:
+    return f"{getrandbits(128):032x}"  # a name, no secret: uuid4 asks the kernel each time
 
 
 def _told(scope: Scope) -> str:

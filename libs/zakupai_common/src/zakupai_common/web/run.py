@@ -7,6 +7,7 @@ Invariant: the port is bound only after every declared secret is present.
 """
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -116,6 +117,8 @@ def _serve(service: Service, settings: ServiceSettings, store: SecretStore) -> i
             timeout_keep_alive=75,
         )
     )
+    gc.collect()
+    gc.freeze()  # what is there now stays: no collection needs to look at it again
     server.run()
     return 0 if server.started else 1
 

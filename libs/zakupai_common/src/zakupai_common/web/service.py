@@ -9,11 +9,12 @@ Invariants: no route answers without the gateway's proof but ``/health``, ``/rea
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
@@ -149,7 +150,7 @@ def database_settings(settings: ServiceSettings) -> DatabaseSettings:
 def create_app(service: Service, settings: ServiceSettings, store: SecretStore) -> FastAPI:
     """The app over a started store. Whoever started the store closes it, after the app."""
     parts = Parts(settings, store)
-    app = FastAPI(
+    app = _App(
         title=service.title,
         version=service.version,
         description=service.description,
@@ -173,16 +174,31 @@ def create_app(service: Service, settings: ServiceSettings, store: SecretStore) 
         app.include_router(router)
     metrics = HttpMetrics(service.name, parts.registry)
     parts.registry.register(SecretsCollector(service.name, store))
-    # The last one added is the outermost.
-    if service.guard is None:
-        app.add_middleware(Identity, keys=lambda: service.identity_keys(store))
-    app.add_middleware(BodyLimit, default_bytes=DEFAULT_BYTES, paths=service.body_limits)
-    if service.guard is not None:
-        app.add_middleware(service.guard, parts)
-    app.add_middleware(Answering, observers=(metrics.answered, log_answer))
-    app.add_middleware(RequestId)
+    app.around = partial(_around, service, parts, metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+class _App(FastAPI):
+    """FastAPI within our layers, so that what a layer answers itself costs nothing of FastAPI's."""
+
+    around: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        outermost = super().build_middleware_stack()
+        # It answers for exceptions that nobody foresaw; here Answering does.
+        assert isinstance(outermost, ServerErrorMiddleware)
+        return self.around(outermost.app)
+
+
+def _around(service: Service, parts: Parts, metrics: HttpMetrics, app: ASGIApp) -> ASGIApp:
+    """The innermost first."""
+    if service.guard is None:
+        app = Identity(app, keys=lambda: service.identity_keys(parts.secrets))
+    app = BodyLimit(app, default_bytes=DEFAULT_BYTES, paths=service.body_limits)
+    if service.guard is not None:
+        app = service.guard(app, parts)
+    return RequestId(Answering(app, observers=(metrics.answered, log_answer)))
 
 
 def _lifespan(
