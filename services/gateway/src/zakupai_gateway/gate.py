@@ -7,6 +7,7 @@ one service that gets it; a request that is refused has cost its address one of 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,6 +58,14 @@ class Gate:
         self._identity_key = identity_key
         self._trusted = trusted
         self._endpoints = {name: Endpoint(name) for name in table.upstreams}
+        self._of_route = {
+            name: Charge("route", f"route:{name}", upstream.limit)
+            for name, upstream in table.upstreams.items()
+        }
+        remembered = lru_cache(maxsize=4096)
+        self._of_ip = remembered(lambda address: Charge("ip", f"ip:{address}", table.ip))
+        self._of_key = remembered(lambda key: Charge("key", f"key:{key}", table.key))
+        self._of_user = remembered(lambda user: Charge("user", f"user:{user}", table.user))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         upstream, path = self._find(scope)
@@ -122,14 +131,13 @@ class Gate:
     async def _charge(
         self, upstream: Upstream, address: str, caller: Caller | None
     ) -> Decision | None:
-        table = self._table
-        charges = [Charge("ip", f"ip:{address}", table.ip)]
+        charges = [self._of_ip(address)]
         if caller is not None:
-            charges.append(Charge("route", f"route:{upstream.name}", upstream.limit))
+            charges.append(self._of_route[upstream.name])
             if caller.key is not None:
-                charges.append(Charge("key", f"key:{caller.key}", table.key))
+                charges.append(self._of_key(caller.key))
             if caller is not ANONYMOUS:
-                charges.append(Charge("user", f"user:{caller.user}", table.user))
+                charges.append(self._of_user(caller.user))
         return await charge(self._limiter, charges, upstream.redis_away)
 
     def _told(

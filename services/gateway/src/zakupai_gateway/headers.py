@@ -62,7 +62,8 @@ class HeaderRefusedError(ValueError):
 def to_service(headers: RawHeaders) -> list[tuple[str, str]]:
     """What of a client's headers the service sees. Raises HeaderRefusedError."""
     headers = list(headers)
-    dropped = _ENDS_HERE | _named_by_connection(headers)
+    named = _named_by_connection(headers)
+    dropped = _ENDS_HERE | named if named else _ENDS_HERE
     kept = []
     for name, value in headers:
         # Some servers read an underscore as a hyphen.
@@ -90,7 +91,8 @@ def to_client(headers: RawHeaders, places: Places) -> list[tuple[bytes, bytes]]:
     A redirect to the service's own address is told as one to where clients know it.
     """
     headers = [(name.lower(), value) for name, value in headers]
-    dropped = _OURS_TO_SAY | _named_by_connection(headers)
+    named = _named_by_connection(headers)
+    dropped = _OURS_TO_SAY | named if named else _OURS_TO_SAY
     kept = []
     for name, value in headers:
         if name in dropped or name.startswith(_IDENTITY):

@@ -6,18 +6,22 @@ What lives here: its metrics. What never does: a label that a client can choose.
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from zakupai_common.breaker import Breaker
+from zakupai_gateway.limits.limiter import Away
 
 
 class GatewayMetrics:
     """One app's."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._limits = Counter(
+        limits = Counter(
             "gateway_limit_checks_total",
             "Requests by who counted them: redis, local, open or closed",
             ["by"],
             registry=registry,
         )
+        self._limits_by = {
+            by: limits.labels(by) for by in ("redis", *(away.value for away in Away))
+        }
         self._refused = Counter(
             "gateway_credentials_refused_total",
             "Tokens and API keys that were not believed",
@@ -39,7 +43,7 @@ class GatewayMetrics:
 
     def counted(self, by: str) -> None:
         """A check of limits."""
-        self._limits.labels(by).inc()
+        self._limits_by[by].inc()
 
     def refused(self, reason: str) -> None:
         """A credential that was not believed."""

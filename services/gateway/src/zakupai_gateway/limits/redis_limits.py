@@ -82,7 +82,7 @@ class RedisLimits:
         """Our connection, ready: none that Redis closed, none with an answer left in it."""
         pool, connection = self._redis.connection_pool, self._connection
         if connection is None:
-            connection = self._connection = await pool.get_connection()
+            connection = self._connection = await pool.get_connection()  # type: ignore[no-untyped-call]
             connection.socket_timeout = None  # ours bounds everything; theirs costs a task a check
         elif not connection.is_connected or await connection.can_read():
             await pool.ensure_connection(connection)
@@ -91,14 +91,16 @@ class RedisLimits:
     async def _call(
         self, connection: AbstractConnection, checks: list[Sequence[Charge]]
     ) -> list[object]:
-        commands = b"".join([pack_command(self._command(charges)) for charges in checks])
+        commands = b"".join([self._command(charges) for charges in checks])
         await connection.send_packed_command(commands, check_health=False)
         return [await _answer(connection) for _ in checks]
 
-    def _command(self, charges: Sequence[Charge]) -> tuple[str | int, ...]:
+    def _command(self, charges: Sequence[Charge]) -> bytes:
         keys = [_PREFIX + charge.key for charge in charges]
         numbers = [n for one in charges for n in (one.limit.interval, one.limit.span)]
-        return ("EVALSHA", self._digest, len(keys), *keys, *numbers)
+        command = ("EVALSHA", self._digest, len(keys), *keys, *numbers)
+        packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub: tuples of one
+        return packed
 
 
 async def _answer(connection: AbstractConnection) -> object:
