@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -21,6 +22,7 @@ from zakupai_common.web.errors import ProblemError
 
 USER, PLAN, SCOPES = "X-Zakupai-User", "X-Zakupai-Plan", "X-Zakupai-Scopes"
 REQUEST_ID, SIGNATURE = "X-Request-Id", "X-Zakupai-Gateway"
+_TOLD = (USER, PLAN, SCOPES, REQUEST_ID)
 PREFIX = "x-zakupai-"
 """Of every header that a gateway strips from what comes from outside."""
 MAX_AGE_SECONDS = 60
@@ -61,20 +63,31 @@ def identity_headers(
     ``target`` is path and query as the service will see them, still percent-encoded. Raises
     ValueError when a value is no printable ASCII.
     """
-    told = {USER: user, PLAN: plan, SCOPES: " ".join(sorted(scopes)), REQUEST_ID: request_id}
-    for name, value in told.items():
-        if not _PRINTABLE.fullmatch(value):
-            raise ValueError(f"{name} must be printable ASCII")
+    told = {
+        USER: _printable(USER, user),
+        PLAN: _printable(PLAN, plan),
+        SCOPES: _printable(SCOPES, " ".join(sorted(scopes)) if scopes else ""),
+    }
+    if not _PRINTABLE.fullmatch(request_id):
+        raise ValueError(f"{REQUEST_ID} must be printable ASCII")
+    told[REQUEST_ID] = request_id
     moment = str(time.time_ns() // 1_000_000 if now_ms is None else now_ms)
     mac = _mac(key, moment, method, target.encode("ascii"), told)
-    return {**told, SIGNATURE: f"{_VERSION}:{moment}:{mac}"}
+    told[SIGNATURE] = f"{_VERSION}:{moment}:{mac}"
+    return told
+
+
+@lru_cache(maxsize=4096)
+def _printable(name: str, value: str) -> str:
+    if not _PRINTABLE.fullmatch(value):
+        raise ValueError(f"{name} must be printable ASCII")
+    return value
 
 
 def _mac(key: bytes, moment: str, method: str, target: bytes, told: dict[str, str]) -> str:
     # No part can hold a line break, so the parts cannot be shifted against each other.
-    parts = [_VERSION, moment, method, *(told[name] for name in (USER, PLAN, SCOPES, REQUEST_ID))]
-    text = b"\n".join([*(part.encode("latin-1") for part in parts), target])
-    return hmac.digest(key, text, "sha256").hex()
+    parts = (_VERSION, moment, method, *[told[name] for name in _TOLD], "")
+    return hmac.digest(key, "\n".join(parts).encode("latin-1") + target, "sha256").hex()
 
 
 def verify(scope: Scope, keys: Sequence[bytes], now_ms: int) -> Caller:

@@ -159,6 +159,7 @@ def create_app(service: Service, settings: ServiceSettings, store: SecretStore) 
         redoc_url=None,
         responses=problem_responses(*_COMMON_ANSWERS),
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked at every request
     )
     app.state.parts = parts
     app.state.registry = parts.registry
