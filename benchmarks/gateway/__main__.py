@@ -1,21 +1,22 @@
 """``python -m benchmarks.gateway``: the gateway beside a bare proxy and nginx, in one run.
 
-Prints a table, writes ``bench-gateway.json`` in the project's root. Exit code 0: no request failed
-and what is promised holds; 4: a promise does not hold; 1: it could not be measured.
+Prints a table, writes ``bench-gateway-report.json`` in the project's root. Exit code 0: no request
+failed and what is promised holds; 4: a promise does not hold; 1: it could not be measured.
 """
 
 import argparse
-import asyncio
 import json
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+import uvloop
 
 from benchmarks.gateway.stage import Stage, cpu_seconds, staged
 from benchmarks.load import LoadResult, LoadTool, pick_tool
@@ -27,8 +28,9 @@ from zakupai_common.secret import Secret
 from zakupai_gateway.limits.gcra import Charge, Limit
 from zakupai_gateway.limits.redis_limits import RedisLimits
 
-REPORT = Path(__file__).parent.parent.parent / "bench-gateway.json"
-CONNECTIONS, ROUNDS = 32, 3
+REPORT = Path(__file__).parent.parent.parent / "bench-gateway-report.json"
+CONNECTIONS, ROUNDS = 32, 5
+GATEWAY = "gateway"
 MIN_PER_SECOND, MAX_P99_MS, MAX_CHECK_MS = 2500.0, 30.0, 0.2
 
 
@@ -66,26 +68,27 @@ def _measure(folder: Path, seconds: float) -> dict[str, Any]:
     with staged(folder, cores) as stage:
         if cores.load is not None:
             os.sched_setaffinity(0, {cores.load})
-        names = {"gateway": stage.gateway, "bare aiohttp": stage.bare, "nginx": stage.nginx}
+        names = {GATEWAY: stage.gateway, "bare aiohttp": stage.bare, "nginx": stage.nginx}
         rounds: dict[str, list[Round]] = {name: [] for name, at in names.items() if at}
-        for _ in range(ROUNDS):  # in turn, so that a slow moment hits all of them
-            for name in rounds:
+        for number in range(ROUNDS):  # in turn and to and fro: a slow moment hits all of them
+            for name in sorted(rounds, reverse=number % 2 == 1):
                 rounds[name].append(_load(tool, stage, names[name], name, seconds))
-        check_ms = asyncio.run(_checks(stage))
-    found = {name: _middle(results) for name, results in rounds.items()}
+        check_ms = uvloop.run(_checks(stage))  # as the gateway runs
+    found = {name: _middle(results, rounds[GATEWAY]) for name, results in rounds.items()}
     _print(found, check_ms, tool.name)
     return {
         "machine": describe(),
         "load_tool": tool.name,
         "connections": CONNECTIONS,
         "proxies": found,
+        "rounds": {name: [asdict(one) for one in results] for name, results in rounds.items()},
         "limiter_check_p50_ms": check_ms,
         "not_kept": _not_kept(found, check_ms),
     }
 
 
 def _load(tool: LoadTool, stage: Stage, address: str, name: str, seconds: float) -> Round:
-    path = "/api/calc/lots/4711?fields=all" if name == "gateway" else "/lots/4711?fields=all"
+    path = "/api/calc/lots/4711?fields=all" if name == GATEWAY else "/lots/4711?fields=all"
     bearer = (("Authorization", f"Bearer {stage.token}"),)
     scenario = Scenario(name, "GET", path, "", False, more_headers=bearer)
     access = Access(address, "", "", "")
@@ -110,18 +113,24 @@ async def _checks(stage: Stage) -> float:
         await limits.check(charges)
         taken.append((time.perf_counter() - began) * 1000)
     await redis.aclose()
-    return statistics.median(taken)
+    return median(taken)
 
 
-def _middle(results: list[Round]) -> dict[str, float]:
-    """The round with the middle rate."""
-    by_rate = sorted(results, key=lambda result: result.load.requests_per_second)
-    one = by_rate[len(results) // 2]
+def _middle(results: list[Round], gateway: list[Round]) -> dict[str, float]:
+    """Medians over the rounds; ratios are the gateway's to this one's, taken within a round."""
+    loads, pairs = [one.load for one in results], list(zip(gateway, results, strict=True))
     return {
-        "requests_per_second": round(one.load.requests_per_second, 1),
-        "p50_ms": one.load.p50_ms,
-        "p99_ms": one.load.p99_ms,
-        "cpu_us": round(one.cpu_us, 1),
+        "requests_per_second": round(median(one.requests_per_second for one in loads), 1),
+        "p50_ms": median(one.p50_ms for one in loads),
+        "p99_ms": median(one.p99_ms for one in loads),
+        "cpu_us": round(median(one.cpu_us for one in results), 1),
+        "cpu_ratio": round(median(ours.cpu_us / one.cpu_us for ours, one in pairs), 2),
+        "rate_ratio": round(
+            median(
+                ours.load.requests_per_second / one.load.requests_per_second for ours, one in pairs
+            ),
+            3,
+        ),
     }
 
 
@@ -130,12 +139,14 @@ def _print(found: dict[str, dict[str, float]], check_ms: float, tool: str) -> No
         f"one core each, {CONNECTIONS} connections, an answer of 300 bytes, {tool}; the gateway "
         "checks a token and three limits in Redis, signs the identity and logs\n"
     )
-    gateway = found["gateway"]["requests_per_second"]
+    sys.stdout.write(
+        f"{'':14}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'cpu us':>9}"
+        f"{'gateway / it: rate':>21}{'cpu':>8}\n"
+    )
     for name, one in found.items():
-        rate = one["requests_per_second"]
         sys.stdout.write(
-            f"{name:14}{rate:10,.0f} /s   p50 {one['p50_ms']:6.2f} ms   p99 {one['p99_ms']:6.2f} ms"
-            f"   cpu {one['cpu_us']:5.0f} us   gateway / it {gateway / rate:5.2f}\n"
+            f"{name:14}{one['requests_per_second']:12,.0f}{one['p50_ms']:9.2f}{one['p99_ms']:9.2f}"
+            f"{one['cpu_us']:9.0f}{one['rate_ratio']:21.3f}{one['cpu_ratio']:8.2f}\n"
         )
     if "nginx" not in found:
         sys.stdout.write("nginx         is not installed here\n")
@@ -143,7 +154,7 @@ def _print(found: dict[str, dict[str, float]], check_ms: float, tool: str) -> No
 
 
 def _not_kept(found: dict[str, dict[str, float]], check_ms: float) -> list[str]:
-    rate, p99 = found["gateway"]["requests_per_second"], found["gateway"]["p99_ms"]
+    rate, p99 = found[GATEWAY]["requests_per_second"], found[GATEWAY]["p99_ms"]
     promises = [
         (rate >= MIN_PER_SECOND, f"{rate:.0f} requests/s, promised {MIN_PER_SECOND:.0f}"),
         (p99 < MAX_P99_MS, f"p99 {p99:.1f} ms, promised {MAX_P99_MS:.0f}"),
