@@ -12,7 +12,14 @@ import pytest
 
 from tests.services.gateway.stand import GatewayStand, Seen, reply, standing_gateway
 from tests.support.service_stand import Provided
-from zakupai_common.web.identity import identity_headers
+from zakupai_common.web.identity import (
+    PLAN,
+    REQUEST_ID,
+    SCOPES,
+    SIGNATURE,
+    USER,
+    identity_headers,
+)
 from zakupai_gateway import leaving
 
 MEGABYTE = 1 << 20
@@ -355,6 +362,21 @@ async def test_a_compressed_answer_stays_as_it_is(stand: GatewayStand) -> None:
     answer = await raw(stand, request)
     assert b"content-encoding: gzip" in answer
     assert answer.endswith(b'"not really gzip"')
+
+
+@pytest.mark.parametrize("body", ["", "12345"])
+async def test_a_service_sees_no_header_that_neither_its_client_nor_the_gateway_said(
+    stand: GatewayStand, body: str
+) -> None:
+    told = ["Accept: x/y"] + ([f"Content-Length: {len(body)}"] if body else [])
+    answer = await raw(stand, head(stand, "PUT /api/calc/x HTTP/1.1", *told) + body.encode())
+    assert answer.startswith(b"HTTP/1.1 200")
+    [seen] = stand.calc.seen
+    assert seen.body == body.encode()
+    names = sorted(name for name, _ in seen.headers)
+    identity = [name.lower() for name in (USER, PLAN, SCOPES, REQUEST_ID, SIGNATURE)]
+    forwarded = ["x-forwarded-for", "x-forwarded-proto"]
+    assert names == sorted(["accept", "content-length", "host", *identity, *forwarded])
 
 
 async def test_a_redirect_of_a_service_is_not_followed_and_names_no_inner_address(

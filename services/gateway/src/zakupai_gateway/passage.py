@@ -7,10 +7,11 @@ of ours, a failure after it breaks the connection, so half an answer is never ta
 a service that is slow or dead costs the others nothing.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.typedefs import LooseHeaders
 from multidict import CIMultiDict
 from starlette.types import Message, Receive, Scope, Send
 from yarl import URL
@@ -28,7 +29,7 @@ AT_ONCE = 256
 FAILURES, PAUSE_SECONDS = 5, 2.0
 _SMALL = 64 * 1024
 """Bodies up to this are handed on in one piece, both ways."""
-_NO_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_NO_AUTOMATIC = CIMultiDict[None]({"Content-Type": None})
 _BODILESS = frozenset({204, 304})
 Failed = Callable[[str, str], None]
 """Gets the service's name and a reason: unreachable, slow, garbage, broke, busy, open."""
@@ -40,6 +41,16 @@ class Onward:
 
     target: str
     headers: list[tuple[str, str]]
+
+
+class _Request(aiohttp.ClientRequest):
+    """One that says what it is told and nothing of itself."""
+
+    def update_headers(self, headers: LooseHeaders | None) -> None:
+        self.headers = CIMultiDict(headers or {})  # ``Host`` is among them
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        self._skip_auto_headers = _NO_AUTOMATIC
 
 
 class Passage:
@@ -57,6 +68,7 @@ class Passage:
         self._places = Places(
             upstream.address.encode(), upstream.prefix.encode(), b"/api/" + upstream.name.encode()
         )
+        self._host = ("Host", upstream.address.partition("//")[2])
         self._inside = 0
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
@@ -65,7 +77,7 @@ class Passage:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            skip_auto_headers=_NO_AUTOMATIC,
+            request_class=_Request,
         )
 
     async def close(self) -> None:
@@ -101,7 +113,7 @@ class Passage:
             response = await self._session.request(
                 scope["method"],
                 url,
-                headers=CIMultiDict(onward.headers),
+                headers=CIMultiDict((self._host, *onward.headers)),
                 data=await _body_of(scope, leaving),
                 allow_redirects=False,
             )
