@@ -1,8 +1,9 @@
 """Redis for a service: a client that gives up quickly, the password out of Vault.
 
 What lives here: the client with its time-outs. What never does: a key or a script.
-Invariant: a refused connection and a silent server both end within ``timeout_seconds``; redis-py's
-own defaults take 4 seconds for the first and for ever for the second.
+Invariants: a refused connection and a silent server both end within ``timeout_seconds`` (redis-py's
+own defaults take 4 seconds for the first and for ever for the second); a connection that Redis has
+closed is opened anew before it is used.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
+from redis.maint_notifications import MaintNotificationsConfig
 
 from zakupai_common.secret import Secret
 
@@ -53,5 +55,7 @@ def make_redis(settings: RedisSettings, password: Callable[[], Secret[str]]) -> 
         timeout=settings.timeout_seconds,
         max_connections=settings.connections,
         retry=Retry(NoBackoff(), 0),
+        # With them on (its default) the pool hands out connections whose end it has seen.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     return Redis.from_pool(pool)
