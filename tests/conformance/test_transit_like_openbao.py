@@ -126,6 +126,11 @@ KEYS: list[Call] = [
         )
     ],
     post("keys/k/config"),
+    post("encrypt/k", plaintext=I64, key_version=1),
+    post("encrypt/k", batch_input=[{"plaintext": I64, "key_version": 1}, {"plaintext": I64}]),
+    post("datakey/wrapped/k", key_version=1),
+    post("hmac/k", input=I64, key_version=1),
+    post("hmac/k", batch_input=[{"input": I64}], key_version=1),
     *[post("keys/k/trim", min_available_version=number) for number in (0, 2)],
     post("keys/k/trim"),
     post("keys/k/config", min_encryption_version=3),

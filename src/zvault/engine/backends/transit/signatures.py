@@ -222,6 +222,7 @@ def checked_hmac_version(key: Key, wanted: int) -> None:
         )
     if wanted and wanted != policy.latest_version and wanted < policy.min_encryption_version:
         raise MistakeError("cannot generate HMAC: version is too old (disallowed by policy)")
+    key.check_kept(wanted or policy.latest_version)
 
 
 def verify_hmac(key: Key, message: bytes, text: str, hash_name: str) -> bool:

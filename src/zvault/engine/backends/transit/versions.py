@@ -70,7 +70,13 @@ class Key:
             raise MistakeError(
                 f"requested version for {act} is less than the minimum encryption key version"
             )
+        self.check_kept(wanted)
         return self.version(wanted)
+
+    def check_kept(self, number: int) -> None:
+        """Raises MistakeError for a version that was put away (``min_decryption_version``)."""
+        if number not in self.policy.keys:
+            raise MistakeError("no such key version")
 
     def for_decryption(self, number: int, what: str) -> "Version":
         """The version that made a ciphertext, signature or HMAC. Raises MistakeError."""
