@@ -51,6 +51,8 @@ class ListenerPolicy:
     unauthenticated_metrics: bool = False
     prometheus: bool = True
     require_request_header: bool = False
+    closed_paths: tuple[str, ...] = ()
+    """Shareholders' paths below these are not served."""
     forwarded_for: ForwardedForPolicy = field(default_factory=ForwardedForPolicy)
 
 
@@ -217,6 +219,8 @@ class App:
         return Answer(204)
 
     async def _shareholders(self, path: str, wire: WireRequest, query: Query) -> Answer:
+        if path.startswith(self._policy.closed_paths):
+            raise CodedError(405)
         operation = shareholders.operation_of(path, wire.method)
         request = self._request(wire, path, operation, {}, raw.read_fields(wire.body))
         request.wrap_ttl_seconds = 0  # raw answers are never wrapped

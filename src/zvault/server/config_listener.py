@@ -15,15 +15,10 @@ from zvault.server.protocol import Limits
 from zvault.server.settings import DEFAULT_ADDRESS, ListenerSettings, TlsSettings
 
 _WITHOUT_EFFECT = (
-    "chroot_namespace",
     "cluster_address",
     "disable_replication_status_endpoints",
     "inflight_requests_logging",
     "profiling",
-    "redact_addresses",
-    "redact_cluster_name",
-    "redact_version",
-    "role",
     "socket_group",
     "socket_user",
     "tls_disable_client_certs",
@@ -37,6 +32,20 @@ _REFUSED = (
     "tls_acme_domains",
     "tls_cipher_suites",
 )
+_NARROWING = (
+    "chroot_namespace",
+    "redact_addresses",
+    "redact_cluster_name",
+    "redact_version",
+    "role",
+)
+"""Refused too, unless they say what is so anyway: a listener never lets in, or tells, more than it
+was told to."""
+_WIDEST = ("", "false", "0", "default", "root", "/")
+_CEREMONIES = {
+    "disable_unauthed_rekey_endpoints": ("sys/rekey/", "sys/rekey-recovery-key/"),
+    "disable_unauthed_generate_root_endpoints": ("sys/generate-root/",),
+}
 
 
 def read_listener(stanza: Stanza, warnings: list[str]) -> ListenerSettings:
@@ -49,6 +58,10 @@ def read_listener(stanza: Stanza, warnings: list[str]) -> ListenerSettings:
         item = fields.item(name)
         if item is not None:
             raise refuse(item, "is not offered by this server")
+    for name in _NARROWING:
+        item = fields.item(name)
+        if item is not None and fields.text(name).lower() not in _WIDEST:
+            raise refuse(item, "is not offered by this server")
     settings = ListenerSettings(
         kind=stanza.label,
         address=_read_address(stanza, fields),
@@ -59,6 +72,9 @@ def read_listener(stanza: Stanza, warnings: list[str]) -> ListenerSettings:
             block.boolean("unauthenticated_metrics_access") for block in fields.blocks("telemetry")
         ),
         require_request_header=fields.boolean("require_request_header"),
+        closed_paths=tuple(
+            path for name, paths in _CEREMONIES.items() if fields.boolean(name) for path in paths
+        ),
         forwarded_for=_read_forwarded_for(fields),
         custom_headers=_read_headers(fields),
     )

@@ -143,6 +143,7 @@ class Server:
             unauthenticated_metrics=settings.unauthenticated_metrics,
             prometheus=self.config.prometheus,
             require_request_header=settings.require_request_header,
+            closed_paths=settings.closed_paths,
             forwarded_for=settings.forwarded_for,
         )
         application = logging_requests(

@@ -82,6 +82,8 @@ class ListenerSettings:
     limits: Limits = field(default_factory=Limits)
     unauthenticated_metrics: bool = False
     require_request_header: bool = False
+    closed_paths: tuple[str, ...] = ()
+    """Shareholders' paths below these are not served."""
     forwarded_for: ForwardedForPolicy = field(default_factory=ForwardedForPolicy)
     custom_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 

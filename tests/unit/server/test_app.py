@@ -209,6 +209,16 @@ async def test_the_request_header_is_demanded_when_the_listener_says_so() -> Non
     assert ask(connection, "GET", "/v1/kv/a", X_Vault_Request="true")[0] == 200
 
 
+async def test_a_ceremony_that_the_listener_closes_reaches_no_engine() -> None:
+    policy = ListenerPolicy(closed_paths=("sys/rekey/", "sys/generate-root/"))
+    connection = MemoryConnection(policy=policy)
+    for path in ("rekey/init", "rekey/update", "generate-root/attempt", "generate-root/update"):
+        for method in ("GET", "PUT", "DELETE"):
+            assert ask(connection, method, f"/v1/sys/{path}")[0] == 405, path
+    assert connection.core.seen == []
+    assert ask(connection, "GET", "/v1/sys/rekey/backup", X_Vault_Token="t")[0] == 200
+
+
 async def test_another_namespace_is_refused_not_served_from_the_root() -> None:
     connection = MemoryConnection()
     assert ask(connection, "GET", "/v1/kv/a", X_Vault_Namespace="team/")[0] == 403

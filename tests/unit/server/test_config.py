@@ -224,6 +224,40 @@ def test_a_listener_is_read_whole() -> None:
     assert config.warnings == []
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        'role = "metrics_only"',
+        'chroot_namespace = "team/"',
+        "redact_version = true",
+        'redact_addresses = "true"',
+        "redact_cluster_name = 1",
+    ],
+)
+def test_a_listener_that_would_let_in_or_tell_more_than_it_was_told_to_does_not_start(
+    field: str,
+) -> None:
+    with pytest.raises(ConfigError, match="not offered"):
+        parse(base=f'storage "inmem" {{}}\nlistener "tcp" {{\ntls_disable = 1\n{field}\n}}\n')
+
+
+@pytest.mark.parametrize(
+    "field", ['role = "default"', 'chroot_namespace = ""', "redact_version = false"]
+)
+def test_a_listener_takes_the_words_that_narrow_nothing(field: str) -> None:
+    text = f'storage "inmem" {{}}\nlistener "tcp" {{\ntls_disable = 1\n{field}\n}}\n'
+    assert parse(base=text).warnings == []
+
+
+def test_a_listener_can_close_the_ceremonies_of_shareholders() -> None:
+    base = 'storage "inmem" {}\nlistener "tcp" {\ntls_disable = 1\n%s\n}\n'
+    assert parse(base=base % "").listeners[0].closed_paths == ()
+    rekey = parse(base=base % "disable_unauthed_rekey_endpoints = true").listeners[0]
+    assert rekey.closed_paths == ("sys/rekey/", "sys/rekey-recovery-key/")
+    root = parse(base=base % "disable_unauthed_generate_root_endpoints = true").listeners[0]
+    assert root.closed_paths == ("sys/generate-root/",)
+
+
 def test_unknown_fields_warn_with_their_line_at_every_depth() -> None:
     config = ServerConfig.parse(
         'storage "file" {\n path = "d"\n colour = "x"\n}\n'
