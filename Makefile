@@ -10,7 +10,7 @@ BAO := .servers/openbao-2.6.2
 HVAC := .servers/hvac-suite
 MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 
-.PHONY: help setup servers test check conformance demo bench soak clean lock services services-status services-stop
+.PHONY: help setup servers test check conformance demo bench soak clean lock services services-status services-smoke services-stop
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
@@ -77,6 +77,9 @@ services: servers $(STAMP)-backing ## all services on loopback, over the embedde
 
 services-status: $(STAMP)-backing ## which services are ready
 	$(BIN)/python -m launcher status
+
+services-smoke: $(STAMP)-backing ## requests through all services, rows read back, metrics in Prometheus
+	$(BIN)/python -m launcher smoke
 
 services-stop: $(STAMP)-backing ## stop all that `make services` started
 	$(BIN)/python -m launcher down

@@ -1,7 +1,7 @@
-"""``python -m launcher up|down|status``: all services on loopback, with real servers behind them.
+"""``python -m launcher up|down|status|smoke``: all services on loopback, real servers behind them.
 
-Exit code 0 only if every service says that it is ready (up, status), or that nothing runs any more
-(down); 1 otherwise.
+Exit code 0 only if every service says that it is ready (up, status), that nothing runs any more
+(down), or that every check that can be made here holds (smoke); 1 otherwise.
 """
 
 import argparse
@@ -12,13 +12,15 @@ from launcher.estate import Estate
 from launcher.place import DEFAULT, place_at
 from launcher.programs import LauncherError
 from launcher.roster import SERVICES
+from launcher.smoke.whole import smoke
 
 
 def main() -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m launcher", description=__doc__)
-    parser.add_argument("command", choices=("up", "down", "status"))
+    parser.add_argument("command", choices=("up", "down", "status", "smoke"))
     parser.add_argument("--work", type=Path, default=DEFAULT, help="the folder of everything")
+    parser.add_argument("--json", action="store_true", help="smoke: its checks as JSON")
     told = parser.parse_args()
     estate = Estate(place_at(told.work.absolute(), [one.name for one in SERVICES]), SERVICES, _say)
     try:
@@ -27,6 +29,8 @@ def main() -> int:
         elif told.command == "down":
             estate.down()
             return 0
+        elif told.command == "smoke":
+            return smoke(estate, json_wanted=told.json)
         states = estate.status()
     except LauncherError as error:
         sys.stderr.write(f"services: {error}\n")

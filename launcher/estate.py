@@ -16,7 +16,14 @@ from pathlib import Path
 
 from launcher.place import OUTSIDE, ROOT, Place
 from launcher.postgres import Postgres
-from launcher.programs import Programs, answers, beside_python, plain_environment, run_once
+from launcher.programs import (
+    LauncherError,
+    Programs,
+    answers,
+    beside_python,
+    plain_environment,
+    run_once,
+)
 from launcher.redis_server import RedisServer
 from launcher.roster import OUTSIDE_SECRETS, first_values
 from launcher.vault import ServiceVault, write_private
@@ -39,6 +46,13 @@ class Estate:
         self.postgres = Postgres(self.place.work / "postgresql", self.place.ports["postgresql"])
         self.redis = RedisServer(self.place.work / "redis", self.place.ports["redis"])
         self.programs = Programs(self.place.work / "run")
+
+    def service(self, name: str) -> Service:
+        """One of the services. Raises LauncherError."""
+        for one in self.services:
+            if one.name == name:
+                return one
+        raise LauncherError(f"{name} is not in the roster")
 
     def up(self) -> None:
         """Start what does not run. Raises LauncherError."""

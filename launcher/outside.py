@@ -4,7 +4,9 @@ What lives here: a server that answers like theirs, notes what it was asked and 
 demand. What never does: a decision of a service.
 Invariant: a message counts as delivered when the server took it, whether or not its answer arrived.
 
-``python -m launcher.outside --port N --token-file F --bot-token-file F`` serves until SIGTERM.
+``python -m launcher.outside --port N --token-file F --bot-token-file F`` serves until SIGTERM. A
+process is directed by POST: ``/stand-in/acts`` takes a list like ``["500", "cut", "garbage"]`` for
+the next requests, one each; ``/stand-in/rnu/BIN`` the registry's answer for a BIN.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 _RNU = re.compile(r"/v3/rnu/([0-9]{12})")
+_PLAY = re.compile(r"/stand-in/(acts|rnu/[0-9]{12})")
 _SEND = re.compile(r"/bot([^/]+)/sendMessage")
 _LONGEST_HANG_SECONDS = 60.0
 
@@ -75,6 +78,12 @@ def then(ending: Act) -> Act:
     return act
 
 
+def act_named(name: str) -> Act:
+    """What a name asks for: a status, or one of the misbehaviours. Raises KeyError."""
+    acts: dict[str, Act] = {"cut": cut, "garbage": garbage, "hang": hang}
+    return status(int(name)) if name.isdecimal() else acts[name]
+
+
 @dataclass
 class World:
     """What the stand-ins know and have seen."""
@@ -123,6 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_request(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         world = self.server.world
+        if found := _PLAY.fullmatch(self.path):
+            self._direct(found[1], json.loads(body))
+            return
         with self.server.lock:
             self.asked = Asked(self.command, self.path, dict(self.headers.items()), body)
             world.asked.append(self.asked)
@@ -133,6 +145,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(*self.ordinary())
 
     do_GET = do_POST = handle_request  # noqa: N815
+
+    def _direct(self, what: str, told: Any) -> None:
+        """The director speaks, not a service: what the next requests meet, what is known."""
+        with self.server.lock:
+            if what == "acts":
+                self.server.world.acts.extend(map(act_named, told))
+            else:
+                self.server.world.rnu[what.removeprefix("rnu/")] = told
+        self.answer(200, b"{}")
 
     def ordinary(self) -> tuple[int, bytes]:
         """Do what is asked; the answer to it."""

@@ -1,9 +1,6 @@
 """``make services``: real servers, secrets from Vault and nowhere else, all of it stopped."""
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,25 +8,11 @@ import httpx
 import psutil
 import pytest
 
-from launcher.estate import Estate
-from launcher.place import ROOT, Place, place_at
 from launcher.roster import SERVICES
+from tests.support.estate import estate_at, launcher, secret_texts
 from tests.support.real import require
 
 pytestmark = [pytest.mark.row("B4"), pytest.mark.timeout(900)]
-
-
-def launcher(work: Path, word: str) -> "subprocess.CompletedProcess[str]":
-    """The command behind the Make target."""
-    return subprocess.run(
-        [sys.executable, "-m", "launcher", word, "--work", str(work)],
-        cwd=ROOT,
-        env={"PATH": os.environ.get("PATH", ""), "HOME": str(work)},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -40,24 +23,6 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
     finally:
         launcher(folder, "down")
-
-
-def estate_at(work: Path) -> Estate:
-    return Estate(place_at(work, [service.name for service in SERVICES]), SERVICES, print)
-
-
-def secret_texts(estate: Estate) -> list[str]:
-    """Every secret that a service or an operator holds here."""
-    place: Place = estate.place
-    kept = json.loads(place.keys_file.read_text())
-    found = [kept["root_token"], *kept["shares"], estate.postgres.password_file.read_text()]
-    for service in SERVICES:
-        found.append(place.ids(service.name)[1].read_text())
-        for declared in service.declared():
-            value = estate.vault.read(declared.path).get(declared.key)
-            if isinstance(value, str) and value != service.name:
-                found.append(value)
-    return found
 
 
 def processes_of(work: Path) -> list[psutil.Process]:
