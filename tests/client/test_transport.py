@@ -18,10 +18,11 @@ from zakupai_common.secret import Secret
 from zakupai_common.testing import FakeVault, RealVault
 from zakupai_common.testing.controls import deliver
 from zakupai_common.vault import Declared, SecretStore
+from zakupai_common.vault.address import check_address
 from zakupai_common.vault.connection import VaultConnection
 from zakupai_common.vault.errors import AnswerError, SettingsError, VaultUnavailableError
 from zakupai_common.vault.private_file import read_private, write_private
-from zakupai_common.vault.settings import VaultSettings, check_address
+from zakupai_common.vault.settings import VaultSettings
 
 
 @contextmanager

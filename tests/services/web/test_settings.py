@@ -33,6 +33,16 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         assert f"ZAKUPAI_{name} " in str(refused.value)
 
 
+@pytest.mark.parametrize("wrong", ["0", "-1", "3601", "2.5", "٣", "soon"])
+def test_the_pace_of_reading_secrets_is_a_number_in_its_bounds(tmp_path: Path, wrong: str) -> None:
+    name = "ZAKUPAI_SECRETS_REFRESH_SECONDS"
+    assert settings_from_environment(TOLD, folder=tmp_path).secrets_refresh_seconds == 60
+    told = settings_from_environment({**TOLD, name: "2"}, folder=tmp_path)
+    assert told.secrets_refresh_seconds == 2
+    with pytest.raises(SettingsError, match=name):
+        read({**TOLD, name: wrong}, tmp_path)
+
+
 def test_a_file_of_variables_is_refused_outside_development(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("")
     with pytest.raises(SettingsError, match=r"\.env"):

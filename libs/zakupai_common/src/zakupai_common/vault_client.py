@@ -16,6 +16,7 @@ from typing import Any
 import hvac
 
 from zakupai_common.secret import Secret
+from zakupai_common.vault.address import address_from
 from zakupai_common.vault.auth import login_of
 from zakupai_common.vault.connection import KvMount, VaultConnection
 from zakupai_common.vault.declared import type_name
@@ -26,7 +27,7 @@ from zakupai_common.vault.errors import (
     VaultClientError,
     WrongTypeError,
 )
-from zakupai_common.vault.settings import DEFAULT_KV_MOUNT, VaultSettings, address_from
+from zakupai_common.vault.settings import DEFAULT_KV_MOUNT, VaultSettings
 
 __all__ = ["VaultClientError", "get_client", "load_kv_to_env"]
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import requests
 from hvac.exceptions import VaultError
 
+from zakupai_common.vault.address import address_from
 from zakupai_common.vault.connection import VaultConnection
 from zakupai_common.vault.errors import SettingsError, VaultClientError
 from zakupai_common.vault.private_file import read_private
-from zakupai_common.vault.settings import DEFAULT_KV_MOUNT, address_from
+from zakupai_common.vault.settings import DEFAULT_KV_MOUNT
 from zakupai_gateway.gateway import ACCESS_SECONDS
 from zakupai_gateway.tokens.keyring import KeyRing, KeyRingError
 from zakupai_gateway.tokens.rotation import KNOWN_AFTER_SECONDS, read_ring, rotate

@@ -16,6 +16,7 @@ import hvac
 import requests
 
 from zakupai_common.secret import REDACTED, Secret
+from zakupai_common.vault.address import Whereabouts
 from zakupai_common.vault.errors import (
     AnswerError,
     CertificateError,
@@ -53,7 +54,7 @@ class KvMount:
 
 
 class VaultConnection:
-    """One connection; for one thread at a time.
+    """One connection; for one thread at a time. With ``address_file`` it goes where that says.
 
     Every call raises subclasses of VaultClientError and nothing else. ``hvac`` is hvac's own client
     on this connection.
@@ -66,10 +67,17 @@ class VaultConnection:
         ca_file: Path | None = None,
         namespace: str = "",
         timeout_seconds: float = 5.0,
+        address_file: Path | None = None,
     ) -> None:
-        self.address = address
+        self._where = Whereabouts(address, address_file)
+        self._address_file = address_file
         self._others = (ca_file, namespace, timeout_seconds)
         self._open("")
+
+    @property
+    def address(self) -> str:
+        """Where the next request goes, unless the address file says otherwise by then."""
+        return self._where.now
 
     def _open(self, token: str) -> None:
         ca_file, namespace, timeout_seconds = self._others
@@ -92,13 +100,18 @@ class VaultConnection:
             ca_file=settings.ca_file,
             namespace=settings.namespace,
             timeout_seconds=settings.timeout_seconds,
+            address_file=settings.address_file,
         )
 
     def sibling(self) -> "VaultConnection":
         """Another connection to the same place, without the token."""
         ca_file, namespace, seconds = self._others
         return VaultConnection(
-            self.address, ca_file=ca_file, namespace=namespace, timeout_seconds=seconds
+            self.address,
+            ca_file=ca_file,
+            namespace=namespace,
+            timeout_seconds=seconds,
+            address_file=self._address_file,
         )
 
     def reopen(self) -> None:
@@ -198,8 +211,15 @@ class VaultConnection:
     # -- failures ---------------------------------------------------------------------------
 
     def call(self, call: Callable[[], Any], *, hide: tuple[Secret[str], ...] = ()) -> Any:
-        """Make one call of hvac; ``hide`` is cut out of every error's text."""
+        """Make one call of hvac; ``hide`` is cut out of every error's text.
+
+        Whatever failed at an address that no longer holds is an outage: the place that Vault has
+        left may refuse what is good elsewhere.
+        """
         failure: VaultClientError
+        if self._where.look():
+            self.hvac.url = self.address
+        asked = self.address
         try:
             answer = call()
         except hvac.exceptions.VaultError as cause:
@@ -224,7 +244,10 @@ class VaultConnection:
                 f"{self.address} sends us elsewhere (HTTP {status}), and we do not follow",
                 hint="name the active node's own address, or the front door",
             )
-        if isinstance(failure, VaultUnavailableError):
+        if self._where.look():
+            self.hvac.url = self.address
+            failure = VaultUnavailableError(f"Vault moved from {asked} to {self.address} meanwhile")
+        elif isinstance(failure, VaultUnavailableError):
             failure.retry_after = self._session.retry_after_seconds
         # raised here, where no exception is being handled: hvac's frames hold credentials
         raise failure

@@ -10,11 +10,11 @@ import os
 import sys
 from pathlib import Path
 
+from zakupai_common.vault.address import address_from
 from zakupai_common.vault.connection import VaultConnection
 from zakupai_common.vault.errors import SettingsError, VaultClientError
 from zakupai_common.vault.private_file import read_private
 from zakupai_common.vault.rotation import RotationPlace, rotate_secret_id
-from zakupai_common.vault.settings import address_from
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from zakupai_common.vault.address import check_address, check_names
 from zakupai_common.vault.errors import SettingsError
 
 DEFAULT_KV_MOUNT = "zakupai"
@@ -20,14 +20,15 @@ DEFAULT_AUTH_MOUNT = "approle"
 class VaultSettings:
     """How to reach Vault and log in.
 
-    Name ``role_id_file`` with ``secret_id_file``, ``wrapped_secret_id_file`` or both, or else a
-    ``token_file``. With both, the wrapped secret_id is opened once and kept in
+    Either ``address``, or ``address_file``, which is read before each request, for a Vault that
+    moves. Name ``role_id_file`` with ``secret_id_file``, ``wrapped_secret_id_file`` or both, or
+    else a ``token_file``. With both, the wrapped secret_id is opened once and kept in
     ``secret_id_file``. ``ca_file`` holds the only certificates that are trusted (the system's when
     None). ``timeout_seconds`` bounds each request as a whole.
     Raises SettingsError when this is no way to log in.
     """
 
-    address: str
+    address: str = ""
     role_id_file: Path | None = None
     secret_id_file: Path | None = None
     wrapped_secret_id_file: Path | None = None
@@ -37,9 +38,12 @@ class VaultSettings:
     kv_mount: str = DEFAULT_KV_MOUNT
     namespace: str = ""
     timeout_seconds: float = 5.0
+    address_file: Path | None = None
 
     def __post_init__(self) -> None:
-        check_address(self.address)
+        check_names(self.address, self.address_file)
+        if self.address:
+            check_address(self.address)
         if self.timeout_seconds <= 0:
             raise SettingsError("the time-out must be more than 0 seconds")
         if self.token_file is not None:
@@ -60,10 +64,11 @@ class VaultSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "VaultSettings":
-        """VAULT_ADDR, VAULT_ROLE_ID_FILE, VAULT_SECRET_ID_FILE, VAULT_WRAPPED_SECRET_ID_FILE,
-        VAULT_TOKEN_FILE, VAULT_CACERT, VAULT_AUTH_MOUNT, VAULT_KV_MOUNT, VAULT_NAMESPACE.
+        """VAULT_ADDR or VAULT_ADDR_FILE, VAULT_ROLE_ID_FILE, VAULT_SECRET_ID_FILE,
+        VAULT_WRAPPED_SECRET_ID_FILE, VAULT_TOKEN_FILE, VAULT_CACERT, VAULT_AUTH_MOUNT,
+        VAULT_KV_MOUNT, VAULT_NAMESPACE.
 
-        Raises SettingsError, also when VAULT_ADDR is missing: there is no default address.
+        Raises SettingsError, also without an address: there is no default.
         """
         found = os.environ if environment is None else environment
 
@@ -71,7 +76,7 @@ class VaultSettings:
             return Path(found[name]) if found.get(name) else None
 
         return cls(
-            address_from(found),
+            found.get("VAULT_ADDR", ""),
             file("VAULT_ROLE_ID_FILE"),
             file("VAULT_SECRET_ID_FILE"),
             file("VAULT_WRAPPED_SECRET_ID_FILE"),
@@ -80,35 +85,5 @@ class VaultSettings:
             found.get("VAULT_AUTH_MOUNT") or DEFAULT_AUTH_MOUNT,
             found.get("VAULT_KV_MOUNT") or DEFAULT_KV_MOUNT,
             found.get("VAULT_NAMESPACE") or "",
+            address_file=file("VAULT_ADDR_FILE"),
         )
-
-
-def address_from(environment: Mapping[str, str]) -> str:
-    """VAULT_ADDR. Raises SettingsError when it is missing or no address."""
-    address = environment.get("VAULT_ADDR", "")
-    if not address:
-        raise SettingsError(
-            "VAULT_ADDR is not set, and no address is assumed",
-            hint="for example VAULT_ADDR=https://vault.internal:8200",
-        )
-    return check_address(address)
-
-
-def check_address(address: str) -> str:
-    """The address without a trailing slash. Raises SettingsError, which does not quote it."""
-    try:
-        parts = urlsplit(address)
-        good = (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and parts.port != 0
-            and parts.username is None
-            and parts.path in ("", "/")
-            and not parts.query
-            and not parts.fragment
-        )
-    except ValueError:
-        good = False
-    if not good:
-        raise SettingsError("Vault's address is not of the form http(s)://HOST:PORT")
-    return address.rstrip("/")

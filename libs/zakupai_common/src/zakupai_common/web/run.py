@@ -23,6 +23,7 @@ from zakupai_common.vault.errors import SettingsError as VaultSettingsError
 from zakupai_common.vault.errors import StartError
 from zakupai_common.vault.settings import VaultSettings
 from zakupai_common.vault.store import SecretStore
+from zakupai_common.vault.upkeep import Pace
 from zakupai_common.web.logs import set_up_logs
 from zakupai_common.web.redaction import Redactor
 from zakupai_common.web.service import Service, create_app, database_settings
@@ -56,7 +57,9 @@ def main(service: Service, arguments: list[str] | None = None) -> int:
             urls=service.urls,
             options=service.options,
         )
-        store = SecretStore(VaultSettings.from_environment(environ), service.declared())
+        pace = Pace(refresh=settings.secrets_refresh_seconds)
+        vault = VaultSettings.from_environment(environ)
+        store = SecretStore(vault, service.declared(), pace=pace)
     except (SettingsError, VaultSettingsError) as error:
         _log.critical("%s does not start: %s", service.name, error)
         return EXIT_USAGE

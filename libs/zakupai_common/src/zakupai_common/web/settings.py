@@ -32,6 +32,7 @@ SECRET_NAMES = frozenset(
     }
 )
 """Names under which secrets came by environment before they lived in Vault."""
+REFRESH, MOST_REFRESH_SECONDS = "ZAKUPAI_SECRETS_REFRESH_SECONDS", 3600
 _URL_NAME = re.compile(r"ZAKUPAI_([A-Z_]+)_URL")
 _URL_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
@@ -54,6 +55,8 @@ class ServiceSettings:
     redis_host: str = ""
     redis_port: int = 6379
     redis_timeout_seconds: float = 0.2
+    secrets_refresh_seconds: float = 60.0
+    """How often all secrets are read again."""
     urls: Mapping[str, str] = field(default_factory=dict)
     """Addresses of other services by name, from ``ZAKUPAI_NAME_URL``."""
     options: Mapping[str, str] = field(default_factory=dict)
@@ -94,6 +97,9 @@ def settings_from_environment(
             wrong.append(f"ZAKUPAI_{name} is no port")
             text = "0"
         ports[name] = int(text)
+    refresh = told.get(REFRESH, "60")
+    if not (refresh.isascii() and refresh.isdigit() and 0 < int(refresh) <= MOST_REFRESH_SECONDS):
+        wrong.append(f"{REFRESH} is no number of seconds from 1 to {MOST_REFRESH_SECONDS}")
     if wrong:
         raise SettingsError("; ".join(wrong))
     return ServiceSettings(
@@ -106,6 +112,7 @@ def settings_from_environment(
         database_name=told.get("ZAKUPAI_DATABASE_NAME", ""),
         redis_host=told.get("ZAKUPAI_REDIS_HOST", ""),
         redis_port=ports["REDIS_PORT"],
+        secrets_refresh_seconds=float(refresh),
         urls={
             found[1].lower(): value
             for name, value in sorted(told.items())
