@@ -69,8 +69,8 @@ test: check ## the whole suite; sets itself up
 conformance: dev $(HVAC)/.stamp ## hvac's own integration suite against the engine: 286 tests
 	$(BIN)/python -m tests.conformance.hvac_suite $(HVAC)
 
-demo: servers ## a real Vault's store goes 7 -> 8 -> 9 -> 8 -> 7 under load
-	$(BIN)/python -m demo $(if $(B2),--b2)
+demo: servers $(if $(SERVICES),$(STAMP)-backing) ## a real Vault's store goes 7 -> 8 -> 9 -> 8 -> 7 under load (SERVICES=1: and the services with it)
+	$(BIN)/python -m demo $(if $(B2),--b2) $(if $(SERVICES),--services)
 
 services: servers $(STAMP)-backing ## all services on loopback, over the embedded engine, PostgreSQL and Redis
 	$(BIN)/python -m launcher up

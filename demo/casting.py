@@ -19,7 +19,7 @@ from demo.options import Options
 from demo.place import CANARY_ROLE, MUSEUM_MAX_VERSIONS, Place, S3Target
 from demo.proof.world import originals
 from demo.report.outcome import Outcome
-from demo.sabotage import Sabotage
+from demo.sabotage import STORE_KINDS, Sabotage
 from demo.screen import Screen
 from demo.story import Story
 from demo.tool import Tool
@@ -59,8 +59,9 @@ def cast(
     )
     story.start_crew = lambda: _start_crew(story, options, values)
     story.between = {"stage7": lambda: _enlarge(story, options, values)}
-    if options.sabotage:
-        sabotage = Sabotage(options.sabotage, place, s3)
+    to_store = tuple(kind for kind in options.sabotage if kind in STORE_KINDS)
+    if to_store:
+        sabotage = Sabotage(to_store, place, s3)
         story.between["kill9"] = lambda: screen.bad(f"sabotage: {sabotage.commit()}")
     return story
 
@@ -70,10 +71,13 @@ def _start_crew(story: Story, options: Options, values: Values) -> None:
     looking = story.looking
     opening(story.place, story.expected, looking.client, values).run()
     looking.take_in()
+    before = dict(looking.world.secrets)  # what others write from here on is no lane's to change
+    story.prepare()
+    looking.take_in()
     for name, about in looking.reader.settings().items():
         looking.world.settings.setdefault(name, about)
     story.crew.start(
-        plan_services(story.expected, looking.world.secrets),
+        plan_services(story.expected, before),
         shared=_shared(looking),
         values_key=values.key,
         pace_ms=options.pace_ms,

@@ -63,10 +63,10 @@ def offline_counts(looking: Looking, reader: Reader) -> dict[str, int]:
 
 
 def search_for_leaks(
-    place: Place, expected: dict[str, Any], canaries: Canaries, sampler: ProcessSampler
+    place: Place, secret: list[Needle], canaries: Canaries, sampler: ProcessSampler
 ) -> LeakReport:
     """Look for every secret in everything that is left behind, and in what ran meanwhile."""
-    needles = [*secret_needles(place, expected), *canaries.needles]
+    needles = [*secret, *canaries.needles]
     inputs = place.inputs()
     found = search_files(place.work, needles, inputs)
     leaks = [*found.leaks, *sampler.leaks(needles)]

@@ -1,8 +1,8 @@
 """Ends what a run leaves behind when it was stopped half-way, or an earlier one was killed.
 
 What lives here: server, agent and front door by their own commands, then by the pid and start time
-that were recorded; the S3 server by those that were noted. What never does: a process that was not
-recorded.
+that were recorded; the S3 server by those that were noted; the services by the launcher's records.
+What never does: a process that was not recorded.
 """
 
 import fcntl
@@ -14,7 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from demo.doors import start_time
+from demo.place import ESTATE
 from demo.tool import Tool, ToolError
+from launcher.programs import Programs
 
 S3_PROCESS = "s3-process.json"
 _RUN_DIR = Path("monitoring", "vault", "run")
@@ -30,12 +32,25 @@ def note_process(path: Path, pid: int) -> None:
 
 def end_leftovers(work: Path) -> None:
     """End whatever still runs from ``work``."""
+    end_estate(work / ESTATE)
     site = work / "site"
     if (site / "zvault.toml").exists():
         end_site(Tool(site / "zvault.toml", work, lambda line: None))
     with suppress(FileNotFoundError, ValueError, KeyError):
         noted = json.loads((work / S3_PROCESS).read_text())
         end_process(int(noted["pid"]), str(noted["started"]))
+
+
+def end_estate(folder: Path) -> None:
+    """The services and their servers, by the records of the launcher, the youngest first."""
+    for run_dir, number in (
+        (folder / "run", signal.SIGTERM),
+        (folder / "redis" / "run", signal.SIGTERM),
+        (folder / "postgresql" / "run", signal.SIGINT),
+    ):
+        programs = Programs(run_dir)
+        for name in programs.names():
+            programs.stop(name, number)
 
 
 def end_site(tool: Tool) -> None:

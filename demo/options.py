@@ -19,3 +19,4 @@ class Options:
     sabotage: tuple[str, ...] = ()
     seed: str = ""
     reports: Path = ROOT
+    services: bool = False

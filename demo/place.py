@@ -18,6 +18,8 @@ MUSEUM = ROOT / "tests" / "museum" / "stores"
 ARCHIVE = "vault-file"
 BUCKET = "zakupai-vault-storage"
 CANARY_ROLE = "canary"
+ESTATE = "services"
+"""The folder of the programs of ``services/``, when they are wanted."""
 MUSEUM_MAX_VERSIONS = 6
 """Of the mount ``zakupai/`` in every museum store."""
 
@@ -131,8 +133,15 @@ class Place:
         return f"http://127.0.0.1:{self.ports.plain}"
 
     def inputs(self) -> list[Path]:
-        """Files that may hold secrets: everything in ``private``."""
-        return sorted(path for path in self.private.rglob("*") if path.is_file())
+        """Files that may hold secrets: all in ``private``, and those that the services' need."""
+        estate = self.work / ESTATE
+        found = [path for path in self.private.rglob("*") if path.is_file()]
+        found += [path for path in (estate / "private").rglob("*") if path.is_file()]
+        servers = (
+            estate / "redis" / "redis.conf",
+            estate / "postgresql" / "administrator-password",
+        )
+        return sorted([*found, *(path for path in servers if path.is_file())])
 
 
 def prepare(work: Path) -> tuple[Place, dict[str, Any]]:

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +18,27 @@ from demo.bulk import store_entries
 from demo.casting import cast
 from demo.ending import prove_the_end, search_for_leaks, secret_needles
 from demo.leaks.canaries import Canaries
+from demo.leaks.needles import Needle
 from demo.leaks.processes import ProcessSampler
 from demo.leaks.search import Search
-from demo.leftovers import S3_PROCESS, end_leftovers, end_site, note_process
+from demo.leftovers import S3_PROCESS, end_estate, end_leftovers, end_site, note_process
 from demo.load.client import Client
 from demo.options import Options
-from demo.place import ARCHIVE, BUCKET, ROOT, Place, S3Target, prepare, write_private, write_site
+from demo.place import (
+    ARCHIVE,
+    BUCKET,
+    ESTATE,
+    ROOT,
+    Place,
+    S3Target,
+    prepare,
+    write_private,
+    write_site,
+)
 from demo.report.outcome import STALL_LIMIT_MS, Outcome
 from demo.report.page import page
 from demo.screen import Screen
+from demo.story import Story
 from demo.tool import Tool
 
 BAO = ROOT / ".servers" / "openbao-2.6.2" / "bin" / "bao"
@@ -52,6 +64,9 @@ class Run:
     place: Place
     expected: dict[str, Any] = field(repr=False)
     outcome: Outcome
+    take_in: Callable[[], None] = lambda: None
+    """Brings the figures of the services up to date."""
+    more_needles: Callable[[], list[Needle]] = list
 
     def go(self) -> None:
         """Everything. Errors become broken promises; nothing that was started stays."""
@@ -82,24 +97,42 @@ class Run:
         story = cast(self.options, self.screen, self.place, self.expected, self.outcome, s3, client)
         stack.callback(end_site, story.tool)
         stack.callback(story.crew.kill)
+        if self.options.services:
+            self._add_services(story, stack)
         self.outcome.operations = story.looking.operations
         self.outcome.replayed = story.looking.world.replayed
         try:
             story.tell(self.options.until)
             prove_the_end(story, BAO)
         finally:
+            self.take_in()
             story.looking.take_in()
             self.outcome.unfinished = story.looking.ledger.unfinished()
         self._take_down(story.tool)
         canaries.remove()
         sampler.stop()
-        leaks = search_for_leaks(self.place, self.expected, canaries, sampler)
+        leaks = search_for_leaks(self.place, self.needles(), canaries, sampler)
         self.outcome.leaks = leaks
         if leaks.clean:
             self.screen.good(
                 f"no secret in {leaks.files:,} files, {leaks.archive_members:,} packed ones and "
                 f"{leaks.processes:,} processes; the planted canaries were found"
             )
+
+    def _add_services(self, story: Story, stack: ExitStack) -> None:
+        # Only here: without them the demo needs none of their packages.
+        from demo.estate.part import add_services
+        from demo.estate.troupe import troupe_at
+
+        root = str(self.expected["root_token"])
+        troupe = troupe_at(self.place, story.looking, self.screen.say, root)
+        stack.callback(end_estate, self.place.work / ESTATE)
+        add_services(story, troupe, self.options.sabotage)
+        self.take_in, self.more_needles = troupe.take_in, troupe.needles
+
+    def needles(self) -> list[Needle]:
+        """Every secret that is looked for where none may be."""
+        return [*secret_needles(self.place, self.expected), *self.more_needles()]
 
     @contextmanager
     def _s3(self) -> Iterator[S3Target]:
@@ -168,7 +201,7 @@ def write_report(run: Run) -> list[Path]:
     folder, outcome = run.options.reports, run.outcome
     files = [folder / "demo-report.json", folder / "demo-report.html"]
     texts = _report_texts(outcome)
-    search = Search(secret_needles(run.place, run.expected))
+    search = Search(run.needles())
     leaks = [
         str(leak)
         for path, text in zip(files, texts, strict=True)

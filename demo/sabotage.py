@@ -1,7 +1,7 @@
 """Damage behind the tool's back, to show that the demo notices.
 
 What lives here: one object of the Stage 9 bucket dropped, altered or brought back, with an S3
-client of its own. What never does: product code.
+client of its own; a service's role removed, its policy narrowed. What never does: product code.
 """
 
 import base64
@@ -9,18 +9,24 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import hvac
 import obstore
 from obstore.store import S3Store
 
 from demo.opening import EDITED_LEGACY
 from demo.place import Place, S3Target
 
-KINDS = ("drop", "alter", "resurrect")
+STORE_KINDS, SERVICE_KINDS = ("drop", "alter", "resurrect"), ("role", "narrow")
+KINDS = (*STORE_KINDS, *SERVICE_KINDS)
+VICTIM = "program-calc"
+"""The role and policy of a service (``estate/keeper.py``)."""
+_NARROW = """path "zakupai/data/services/calc/identity" { capabilities = ["read"] }
+"""
 
 
 @dataclass(frozen=True)
 class Sabotage:
-    """Some kinds of damage."""
+    """Some kinds of damage to the store."""
 
     kinds: tuple[str, ...]
     place: Place
@@ -88,3 +94,15 @@ class Sabotage:
             virtual_hosted_style_request=False,
             client_options={"allow_http": self.s3.allow_http},
         )
+
+
+def wrong_a_service(kinds: tuple[str, ...], operator: hvac.Client) -> str:
+    """Take a service's role or some of its rights away; what was done, in words."""
+    told = []
+    if "role" in kinds:
+        operator.auth.approle.delete_role(VICTIM)
+        told.append(f"role {VICTIM} removed")
+    if "narrow" in kinds:
+        operator.sys.create_or_update_policy(VICTIM, _NARROW)
+        told.append(f"policy {VICTIM} narrowed")
+    return "; ".join(told)

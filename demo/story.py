@@ -42,6 +42,12 @@ class Story:
     dwell: float
     start_crew: Callable[[], None] = lambda: None
     between: dict[str, Callable[[], None]] = field(default_factory=dict)
+    prepare: Callable[[], None] = lambda: None
+    """The last of the operator before the load."""
+    after: Callable[[Step], None] = lambda step: None
+    """Looks at what the demo's own load does not show, after every step that changed the Vault."""
+    finish: Callable[[], None] = lambda: None
+    """Ends whoever else works with the Vault."""
     hidden_policies: int = 0
 
     def tell(self, until: str = "") -> None:
@@ -60,6 +66,7 @@ class Story:
             self.between.get(name, lambda: None)()
             if name == until:
                 break
+        self.finish()
         self.crew.stop()
         self.looking.take_in()
 
@@ -199,6 +206,7 @@ class Story:
 
     def _dwell_and_look(self, step: Step) -> None:
         time.sleep(self.dwell)
+        self.after(step)
         step.verdict = self._look()
 
     def _look(self) -> Verdict:

@@ -9,8 +9,8 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from launcher.programs import (
 )
 from launcher.redis_server import RedisServer
 from launcher.roster import OUTSIDE_SECRETS, first_values
-from launcher.vault import ServiceVault, write_private
+from launcher.vault import Keeper, ServiceVault, write_private
 from zakupai_common.web.metrics_port import OPTION as METRICS_PORT
 from zakupai_common.web.service import Service
 
@@ -35,14 +35,19 @@ START_SECONDS = 60.0
 
 @dataclass
 class Estate:
-    """All of one place; ``say`` gets a line for each step."""
+    """All of one place; ``say`` gets a line for each step.
+
+    ``keeper``: another Vault than one of its own. ``settings``: more that every service is told.
+    """
 
     place: Place
     services: Sequence[Service]
     say: Callable[[str], None]
+    keeper: Keeper | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.vault = ServiceVault(self.place, self.services)
+        self.vault = self.keeper or ServiceVault(self.place, self.services)
         self.postgres = Postgres(self.place.work / "postgresql", self.place.ports["postgresql"])
         self.redis = RedisServer(self.place.work / "redis", self.place.ports["redis"])
         self.programs = Programs(self.place.work / "run")
@@ -56,7 +61,8 @@ class Estate:
 
     def up(self) -> None:
         """Start what does not run. Raises LauncherError."""
-        self.say("Vault: embedded engine behind the front door")
+        if self.keeper is None:
+            self.say("Vault: embedded engine behind the front door")
         self.vault.up()
         self.vault.seed(first_values(self.services))
         self.vault.give_ids()
@@ -98,7 +104,8 @@ class Estate:
         """What a service is told: nothing of it is secret."""
         role_file, secret_file = self.place.ids(service.name)
         told = {
-            "VAULT_ADDR": self.place.vault_address,
+            **self.settings,
+            **self.vault.told(),
             "VAULT_ROLE_ID_FILE": str(role_file),
             "VAULT_SECRET_ID_FILE": str(secret_file),
             "ZAKUPAI_PORT": str(self.place.ports[service.name]),

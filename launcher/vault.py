@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import hvac
 from hvac.exceptions import InvalidPath
@@ -24,6 +24,26 @@ from zakupai_common.web.service import Service
 
 MOUNT = "zakupai"
 SHARES, THRESHOLD = 5, 3
+
+
+class Keeper(Protocol):
+    """The Vault that the services of an estate live on, as whoever operates it sees it."""
+
+    def up(self) -> None: ...
+
+    def down(self) -> None: ...
+
+    def seed(self, values: Mapping[str, Mapping[str, object]]) -> None:
+        """Write what is not there yet, by path below the mount."""
+
+    def read(self, path: str) -> dict[str, Any]:
+        """The values at a path below the mount."""
+
+    def give_ids(self) -> None:
+        """Each service's role_id and a secret_id, unless it has them."""
+
+    def told(self) -> dict[str, str]:
+        """What a service is told about where this Vault is."""
 
 
 @dataclass
@@ -87,6 +107,10 @@ class ServiceVault:
             if not secret_file.exists():
                 issued = approle.generate_secret_id(service.name)["data"]
                 write_private(secret_file, issued["secret_id"])
+
+    def told(self) -> dict[str, str]:
+        """The front door's address."""
+        return {"VAULT_ADDR": self.place.vault_address}
 
     def _administrator(self) -> hvac.Client:
         kept = json.loads(self.place.keys_file.read_text())

@@ -17,6 +17,7 @@ from demo.proof.findings import (
     Finding,
 )
 from demo.report.figures import Kill, Step, percentile, step_figures
+from demo.report.programs import Programs
 
 VERSION = 1
 STALL_LIMIT_MS = 5_000
@@ -71,6 +72,8 @@ class Outcome:
     offline: dict[str, Any] | None = None
     witness: WitnessReport | None = None
     leaks: LeakReport | None = None
+    programs: Programs | None = None
+    """The services, when they were wanted."""
     facts: dict[str, Any] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
@@ -102,6 +105,7 @@ class Outcome:
             *_kills(self),
             *[str(finding) for finding in dict.fromkeys(self.findings)],
             *_proofs(self),
+            *([] if self.programs is None else self.programs.broken_promises()),
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -148,6 +152,7 @@ class Outcome:
             "offline": self.offline,
             "openbao": None if self.witness is None else vars(self.witness),
             "leaks": None if self.leaks is None else vars(self.leaks),
+            "services": None if self.programs is None else self.programs.to_json(),
             "facts": self.facts,
         }
 

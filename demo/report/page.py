@@ -1,9 +1,12 @@
 """The HTML report: verdict, figures, picture, table. One file, no script, no outside resource."""
 
+from collections.abc import Sequence
 from html import escape
 
 from demo.report.outcome import TABLE_HEAD, Outcome, steps_table
 from demo.report.picture import draw, legend
+from demo.report.programs import TABLE_HEAD as PROGRAMS_HEAD
+from demo.report.programs import programs_table
 
 _MOST_TOLD = 12
 _NOUNS = {"secrets_kv1": "KV v1 secrets", "secrets_kv2": "KV v2 secrets"}
@@ -77,8 +80,8 @@ A line shows a wait of more than 0.4 s from begin to end. &nbsp; {legend()}</fig
 {draw(outcome.steps, outcome.operations, outcome.kills)}
 <figcaption>Below: operations completed per second.</figcaption></figure>
 <h2>Step by step</h2>
-<div class="scroll"><table>{_table(outcome)}</table></div>
-<h2>How it was checked</h2>
+<div class="scroll"><table>{_table(TABLE_HEAD, steps_table(outcome))}</table></div>
+{_programs(outcome)}<h2>How it was checked</h2>
 <dl>{"".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in checks(outcome))}</dl>
 </main></body></html>
 """
@@ -95,6 +98,15 @@ def checks(outcome: Outcome) -> list[tuple[str, str]]:
             "nothing is retried; every read is compared with what was written before",
         ),
     ]
+    if outcome.programs is not None:
+        found.append(
+            (
+                "the services",
+                f"{', '.join(outcome.programs.services)} ask Vault with tokens that live 20 s; "
+                "requests go through the gateway to each of them and into PostgreSQL; after every "
+                "step each was seen to use what had just been written into Vault",
+            )
+        )
     if outcome.offline is not None:
         told = ", ".join(
             f"{value:,} {_NOUNS.get(key, key)}" for key, value in outcome.offline.items()
@@ -164,10 +176,18 @@ def _tiles(told: dict[str, object]) -> list[str]:
     ]
 
 
-def _table(outcome: Outcome) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in TABLE_HEAD)
+def _programs(outcome: Outcome) -> str:
+    if outcome.programs is None:
+        return ""
+    table = _table(PROGRAMS_HEAD, programs_table(outcome.programs))
+    return f"""<h2>The services, all the way through</h2>
+<div class="scroll"><table>{table}</table></div>
+"""
+
+
+def _table(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in steps_table(outcome)
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in cells
     )
     return f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
