@@ -5,6 +5,7 @@ Invariant: a proof counts from after the step, so what it sees happened on the V
 and it was the same processes all along.
 """
 
+import contextlib
 import json
 import re
 import secrets
@@ -82,6 +83,8 @@ class Troupe:
         """
         stamps = self._stamp()
         before = self._counts()
+        if silent := [one for one in self.programs.services if one not in before]:
+            raise PromiseBrokenError(f"{', '.join(silent)} does not tell its metrics")
         done: dict[str, Counts] = {}
 
         def proven() -> bool:
@@ -197,11 +200,15 @@ class Troupe:
         """What is not proven yet, in words."""
         found = [
             f"{name}: {words}"
-            for name, counts in done.items()
-            for words in counts.missing(login=login)
+            for name in self.programs.services
+            for words in done.get(name, Counts()).missing(login=login)
         ]
         for name, key in stamps.items():
-            answer = signed(self.estate, self.estate.service(name), "/info", key)
+            try:
+                answer = signed(self.estate, self.estate.service(name), "/info", key)
+            except requests.RequestException:
+                found.append(f"{name}: it does not answer")
+                continue
             if answer.status_code != 200:
                 found.append(f"{name}: what was just written into Vault is not in use")
             elif trouble := answer.json()["vault"]["trouble"]:
@@ -209,18 +216,20 @@ class Troupe:
         return found
 
     def _counts(self) -> dict[str, Counts]:
-        return {one.name: self._counts_of(one.name) for one in self.estate.services}
+        """By service; one that does not answer now is not in it."""
+        found = {}
+        for name in self.programs.services:
+            with contextlib.suppress(requests.RequestException):
+                found[name] = self._counts_of(name)
+        return found
 
     def _counts_of(self, name: str) -> Counts:
-        try:
-            found = scrape(f"{self.estate.place.url(name)}/metrics")
-        except requests.RequestException:
-            raise PromiseBrokenError(f"{name} does not tell its metrics") from None
-        told = {
-            what: found.one(f"zakupai_secrets_{what}", service=name) or 0.0
+        found = scrape(f"{self.estate.place.url(name)}/metrics")
+        told = [
+            found.one(f"zakupai_secrets_{what}", service=name) or 0.0
             for what in ("logins_total", "renewals_total", "refreshes_total", "fresh")
-        }
-        logins, renewals, rereads, fresh = told.values()
+        ]
+        logins, renewals, rereads, fresh = told
         return Counts(int(logins), int(renewals), int(rereads), fresh == 1)
 
     def _running(self) -> dict[str, ProcessIdentity | None]:

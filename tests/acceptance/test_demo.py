@@ -24,7 +24,7 @@ class Told:
     page: str
 
 
-def run_demo(place: Path, *options: str) -> Told:
+def run_demo(place: Path, *options: str, timeout_seconds: float = 900) -> Told:
     """One run with a work directory and reports of its own."""
     for server in ("openbao-2.6.2", "seaweedfs", "caddy"):
         require(server)
@@ -37,7 +37,7 @@ def run_demo(place: Path, *options: str) -> Told:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=timeout_seconds,
     )
     report = place / "demo-report.json"
     assert report.exists(), done.stdout + done.stderr

@@ -30,25 +30,27 @@ def processes_of(work: Path) -> dict[int, str]:
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    ("number", "moment"),
+    ("number", "moment", "options"),
     [
-        (signal.SIGTERM, "wait until the agent has unsealed it"),
-        pytest.param(signal.SIGINT, "check access to", marks=pytest.mark.soak),
+        (signal.SIGTERM, "wait until the agent has unsealed it", []),
+        (signal.SIGTERM, "wait until the agent has unsealed it", ["--services"]),
+        pytest.param(signal.SIGINT, "check access to", [], marks=pytest.mark.soak),
     ],
 )
 def test_nothing_stays_and_the_exit_code_says_so(
-    tmp_path: Path, number: signal.Signals, moment: str
+    tmp_path: Path, number: signal.Signals, moment: str, options: list[str]
 ) -> None:
     for server in ("openbao-2.6.2", "seaweedfs", "caddy"):
         require(server)
     work, log = tmp_path / "work", tmp_path / "log"
     command = [sys.executable, "-m", "demo", "--work", work, "--reports", tmp_path, "--dwell", "0"]
+    command += options
     with log.open("wb") as out:
         demo = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 1000
         while moment not in log.read_text(errors="replace"):
             assert demo.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
