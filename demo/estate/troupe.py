@@ -60,6 +60,7 @@ class Troupe:
     say: Callable[[str], None]
     person: Person | None = None
     _processes: dict[str, ProcessIdentity | None] = field(default_factory=dict)
+    _ledger: LedgerReader | None = None
 
     def prepare(self) -> None:
         """Roles, ids and secrets; before the load begins, so that it knows what is not its own."""
@@ -85,6 +86,7 @@ class Troupe:
         before = self._counts()
         if silent := [one for one in self.programs.services if one not in before]:
             raise PromiseBrokenError(f"{', '.join(silent)} does not tell its metrics")
+        self.programs.whole |= before
         done: dict[str, Counts] = {}
 
         def proven() -> bool:
@@ -120,6 +122,8 @@ class Troupe:
 
     def take_in(self) -> None:
         """The requests that were answered so far."""
+        if self._ledger is None:
+            return
         self.programs.requests += self._ledger.new_operations()
         self.programs.unfinished = self._ledger.unfinished()
 

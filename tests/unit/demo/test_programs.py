@@ -1,9 +1,12 @@
 """The services' part of the outcome: each promise is broken by its own fault, and named."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 from demo.load.ledger import Operation
+from demo.place import ROOT
 from demo.report.outcome import Outcome
 from demo.report.page import page
 from demo.report.programs import Counts, Programs, Proof, programs_table
@@ -98,3 +101,14 @@ def test_a_demo_without_services_says_nothing_of_them() -> None:
     outcome = Outcome("a store", 1, "S3")
     assert outcome.to_json()["services"] is None
     assert "The services" not in page(outcome)
+
+
+def test_a_demo_without_services_needs_none_of_their_packages() -> None:
+    look = (
+        "import sys, demo.__main__, demo.run;"
+        "print([one for one in sys.modules if one.startswith(('zakupai', 'psycopg', 'fastapi'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "[]"
