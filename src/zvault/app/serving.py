@@ -6,6 +6,7 @@ that a server on files starts without it.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -27,6 +28,9 @@ from zvault.server.logs import configure
 from zvault.server.settings import FileSettings, S3Settings
 from zvault.storage.api import Storage
 from zvault.storage.inmem import InMemStorage
+
+_COLLECT_AFTER = (20_000, 20, 20)
+"""New containers before the collector looks at the young ones, and how often it looks further."""
 
 log = logging.getLogger("zvault.server")
 
@@ -91,12 +95,24 @@ def run_server(paths: Sequence[Path]) -> None:
     configure(config.log)
     for warning in config.warnings:
         log.warning("%s", warning)
+    _calm_collector()
     cut_off = uvloop.run(_serve(config, lambda: load(paths)))
     if cut_off:
         raise InterruptedRunError(
             f"{cut_off} requests had not finished when the server stopped",
             hint="look for a stalled disk or object storage",
         )
+
+
+def _calm_collector() -> None:
+    """Look for cycles seldom: almost nothing here is one, and each look makes a request wait.
+
+    What is loaded by now lives as long as the program and is never looked at again; an unsealed
+    store comes later, so that sealing still gets rid of all of it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _raise_file_limit() -> None:
