@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from zakupai_billing.service import SERVICE as BILLING
 from zakupai_calc.service import SERVICE as CALC
 from zakupai_common.web.service import Service
+from zakupai_etl.service import SERVICE as ETL
 from zakupai_gateway.service import SERVICE as GATEWAY
 from zakupai_gateway.tokens.rotation import first_signing_keys
 from zakupai_risk_engine.engine import BOT_TOKEN, GOSZAKUP_TOKEN
 from zakupai_risk_engine.service import SERVICE as RISK_ENGINE
 
-SERVICES: tuple[Service, ...] = (BILLING, CALC, RISK_ENGINE, GATEWAY)
+SERVICES: tuple[Service, ...] = (BILLING, CALC, ETL, RISK_ENGINE, GATEWAY)
 
 MAKERS: dict[tuple[str, str], Callable[[], object]] = {
     ("services/gateway/jwt", "keys"): first_signing_keys,

@@ -39,7 +39,15 @@ from zakupai_common.web.service import Service, create_app, database_settings
 from zakupai_common.web.settings import ServiceSettings
 
 QUICK = Pace(refresh=0.05, max_age=3600.0, start=20.0, first_wait=0.02, longest_wait=0.1)
-ALL_SCOPES = ("billing:admin", "billing:validate", "risk:admin", "risk:write")
+ALL_SCOPES = (
+    "billing:admin",
+    "billing:validate",
+    "etl:admin",
+    "etl:run",
+    "etl:write",
+    "risk:admin",
+    "risk:write",
+)
 
 
 @dataclass

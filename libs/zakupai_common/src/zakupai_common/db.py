@@ -9,7 +9,7 @@ counts at once and none can be printed; whatever makes PostgreSQL unusable becom
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,15 +90,15 @@ class Database:
         parameters["password"] = login.password.reveal()
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
+    async def begin(self, deadline_seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed at the end, rolled back on any error.
 
-        Raises DatabaseUnavailableError; errors of the statements themselves (IntegrityError)
-        pass as they are.
+        ``deadline_seconds``: another than the settings'. Raises DatabaseUnavailableError; errors of
+        the statements themselves (IntegrityError) pass as they are.
         """
         try:
             async with (
-                asyncio.timeout(self.settings.deadline_seconds),
+                asyncio.timeout(deadline_seconds or self.settings.deadline_seconds),
                 self.engine.begin() as connection,
             ):
                 yield connection
@@ -108,6 +108,27 @@ class Database:
             if error.connection_invalidated:
                 raise _unavailable(error) from None
             raise
+
+    @asynccontextmanager
+    async def try_lock(self, number: int) -> AsyncIterator[bool]:
+        """Hold PostgreSQL's advisory lock of this number; False: somebody else holds it.
+
+        A session of its own holds it, outside any transaction, so it is given up when this process
+        dies. When only that session breaks nobody is told: what must not be done twice needs a
+        check of its own in its transaction. Raises DatabaseUnavailableError.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self.settings.deadline_seconds):
+                    connection = await self.engine.connect()
+                    stack.push_async_callback(_discard, connection)
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
+                    await connection.execute(text(_KEEP_ALIVE))
+                    query = text("SELECT pg_try_advisory_lock(:number)")
+                    ours = bool(await connection.scalar(query, {"number": number}))
+            except (DBAPIError, PoolTimeoutError, TimeoutError) as error:
+                raise _unavailable(error) from None
+            yield ours
 
     async def ping(self) -> None:
         """One round trip. Raises DatabaseUnavailableError."""
@@ -125,6 +146,20 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+_KEEP_ALIVE = """
+SELECT set_config('tcp_keepalives_idle', '30', false),
+    set_config('tcp_keepalives_interval', '10', false),
+    set_config('tcp_keepalives_count', '3', false)
+"""
+"""A client whose machine vanished without a word is noticed within a minute."""
+
+
+async def _discard(connection: AsyncConnection) -> None:
+    """Close it and do not hand it back to the pool: what belongs to its session ends with it."""
+    await connection.invalidate()
+    await connection.close()
 
 
 def _unavailable(error: Exception) -> DatabaseUnavailableError:

@@ -1,0 +1,1 @@
+"""etl: procurement data from goszakup, from uploaded tables and from attachments."""

@@ -1,0 +1,1 @@
+"""Attachments: files from allowed hosts, fetched without trusting them."""

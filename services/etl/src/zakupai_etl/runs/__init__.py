@@ -1,0 +1,1 @@
+"""Runs: goszakup's records, page by page, into PostgreSQL."""

@@ -1,0 +1,28 @@
+"""What etl declares.
+
+What lives here: the declaration and the command. What never does: a route.
+"""
+
+from zakupai_common.web.run import exit_with
+from zakupai_common.web.service import Service
+from zakupai_etl import run_routes
+from zakupai_etl.engine import GOSZAKUP_TOKEN, LOOK_OPTION, engine
+
+SERVICE = Service(
+    name="etl",
+    package="zakupai_etl",
+    version="0.1.0",
+    title="ZakupAI etl",
+    description="Procurement data from goszakup, from uploaded tables and from attached files.",
+    routers=(run_routes.router,),
+    secrets=(GOSZAKUP_TOKEN,),
+    database=True,
+    urls=("goszakup",),
+    options=(LOOK_OPTION,),
+    lifetimes=(engine,),
+)
+
+
+def main() -> None:
+    """``zakupai-etl serve|migrate``."""
+    exit_with(SERVICE)

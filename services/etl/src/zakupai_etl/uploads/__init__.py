@@ -1,0 +1,1 @@
+"""Uploads: tables that somebody sends, CSV or XLSX, with an error for each wrong row."""
