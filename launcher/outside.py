@@ -1,4 +1,4 @@
-"""The outside world on loopback: goszakup's registry and Telegram's Bot API, as stand-ins.
+"""The outside world on loopback: goszakup and Telegram's Bot API, as stand-ins.
 
 What lives here: a server that answers like theirs, notes what it was asked and misbehaves on
 demand. What never does: a decision of a service.
@@ -15,13 +15,18 @@ import json
 import re
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from launcher import goszakup
+from launcher.goszakup import Records
 
 _RNU = re.compile(r"/v3/rnu/([0-9]{12})")
 _PLAY = re.compile(r"/stand-in/(acts|rnu/[0-9]{12})")
@@ -92,6 +97,10 @@ class World:
     bot_token: str
     rnu: dict[str, Any] = field(default_factory=dict)
     """BIN → the JSON of the registry's answer; a BIN that is not here is answered with 404."""
+    records: Records = field(default_factory=dict)
+    """What GraphQL gives, by its root field."""
+    requests_per_second: int | None = None
+    """Of GraphQL; above it: 429."""
     absent_chats: set[int] = field(default_factory=set)
     """Chats that blocked the bot."""
     asked: list[Asked] = field(default_factory=list)
@@ -116,6 +125,7 @@ class Outside(ThreadingHTTPServer):
         self.world = world
         self.lock = threading.Lock()
         self.go_on = threading.Event()
+        self.graphql_asked: list[float] = []
 
     @property
     def url(self) -> str:
@@ -155,10 +165,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.world.rnu[what.removeprefix("rnu/")] = told
         self.answer(200, b"{}")
 
-    def ordinary(self) -> tuple[int, bytes]:
+    def ordinary(self) -> tuple[int, bytes] | tuple[int, bytes, dict[str, str]]:
         """Do what is asked; the answer to it."""
         if found := _RNU.fullmatch(self.path):
             code, content = self._registry(found[1])
+        elif self.path == goszakup.PATH:
+            return self._graphql()
         elif found := _SEND.fullmatch(self.path):
             code, content = self._telegram(found[1])
         else:
@@ -167,11 +179,28 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _registry(self, number: str) -> tuple[int, Any]:
         world = self.server.world
-        if self.headers.get("Authorization") != f"Bearer {world.goszakup_token}":
+        if not self._knows_token():
             return 401, {"message": "Unauthorized"}
         if number not in world.rnu:
             return 404, {"message": "Запись не найдена"}
         return 200, world.rnu[number]
+
+    def _graphql(self) -> tuple[int, bytes, dict[str, str]]:
+        world, now = self.server.world, time.monotonic()
+        if not self._knows_token():
+            return 401, b'{"message": "Unauthorized"}', {}
+        with self.server.lock:
+            recent = [moment for moment in self.server.graphql_asked if now - moment < 1]
+            limited = world.requests_per_second is not None
+            if limited and len(recent) >= (world.requests_per_second or 0):
+                return 429, b'{"message": "Too Many Requests"}', {"Retry-After": "1"}
+            self.server.graphql_asked = [*recent, now]
+        content = goszakup.answer(world.records, self.asked.body)
+        return 200, json.dumps(content, ensure_ascii=False).encode(), {}
+
+    def _knows_token(self) -> bool:
+        wanted = f"Bearer {self.server.world.goszakup_token}"
+        return self.headers.get("Authorization") == wanted
 
     def _telegram(self, token: str) -> tuple[int, dict[str, Any]]:
         world = self.server.world
@@ -225,6 +254,8 @@ def main() -> None:
     parser.add_argument("--bot-token-file", type=Path, required=True)
     told = parser.parse_args()
     world = World(told.token_file.read_text().strip(), told.bot_token_file.read_text().strip())
+    world.records = goszakup.examples(datetime.now(UTC))
+    world.requests_per_second = 20
     Outside(world, told.port).serve_forever()
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zakupai_etl.entities import Entity
+from zakupai_etl.entities import Entity, EntityName
 from zakupai_etl.runs.pages import Refusal, refuse
 from zakupai_etl.tables import RECORDS
 
@@ -106,7 +106,7 @@ async def listed(
     """Which of these suppliers are in the list of the unscrupulous now."""
     if not numbers:
         return set()
-    rnu = RECORDS["rnu"]
+    rnu = RECORDS[EntityName.RNU]
     query = select(rnu.c.supplier_biin).where(
         rnu.c.supplier_biin.in_(numbers),
         or_(rnu.c.end_date.is_(None), rnu.c.end_date >= now),
