@@ -31,6 +31,8 @@ class Engine:
     metrics: EtlMetrics
     goszakup: Goszakup
     worker: Worker
+    readers: asyncio.Semaphore
+    """Of uploaded files at once: each may hold 100,000 rows."""
 
 
 @asynccontextmanager
@@ -44,7 +46,7 @@ async def engine(parts: Parts) -> AsyncIterator[None]:
         urls["goszakup"], lambda: vault[GOSZAKUP_TOKEN], errors, _PATIENCE
     ) as goszakup:
         worker = Worker(parts.database, goszakup, metrics, lambda: parts.clock())
-        parts.put(Engine(metrics, goszakup, worker))
+        parts.put(Engine(metrics, goszakup, worker, asyncio.Semaphore(2)))
         async with contextlib.AsyncExitStack() as stack:
             if every:
                 await stack.enter_async_context(_going(worker, every))

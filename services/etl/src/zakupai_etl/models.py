@@ -103,3 +103,46 @@ class RecordAnswer(BaseModel):
     first_run_id: int
     changed_run_id: int
     changed_at: datetime.datetime
+
+
+class RowErrorAnswer(BaseModel):
+    """Why a row was not taken; ``column`` null: because of the row as a whole."""
+
+    row: int
+    column: str | None
+    reason: str
+
+
+class UploadAnswer(BaseModel):
+    """An upload as it is kept. ``rows_read`` is accepted and refused together.
+
+    ``repeated``: these bytes were here already, and nothing was done.
+    """
+
+    upload_id: int
+    repeated: bool
+    form: str
+    encoding: str | None
+    sha256: str
+    size_bytes: int
+    rows_read: Count
+    rows_accepted: Count
+    rows_refused: Count
+    errors: list[RowErrorAnswer] = Field(description="At most 1,000")
+    uploaded_at: datetime.datetime
+
+
+class UploadedRow(BaseModel):
+    """A row that was taken."""
+
+    row: int
+    bin: str
+    amount: Decimal
+    status: str
+
+
+class UploadedRows(BaseModel):
+    """``GET /uploads/{upload_id}/rows``; ``next`` is the ``after`` of the next page."""
+
+    items: list[UploadedRow]
+    next: int | None
