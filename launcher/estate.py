@@ -25,7 +25,7 @@ from launcher.programs import (
     run_once,
 )
 from launcher.redis_server import RedisServer
-from launcher.roster import OUTSIDE_SECRETS, first_values
+from launcher.roster import FOLDER_OPTIONS, OUTSIDE_SECRETS, first_values
 from launcher.vault import Keeper, ServiceVault, write_private
 from zakupai_common.web.metrics_port import OPTION as METRICS_PORT
 from zakupai_common.web.service import Service
@@ -119,6 +119,8 @@ class Estate:
             told["ZAKUPAI_REDIS_PORT"] = str(self.redis.port)
         if METRICS_PORT in service.options:
             told[METRICS_PORT] = str(self.place.metrics_port(service.name))
+        for option in set(FOLDER_OPTIONS).intersection(service.options):
+            told[option] = str(self.place.files(service.name))
         told |= {f"ZAKUPAI_{name.upper()}_URL": self.place.url(OUTSIDE) for name in service.urls}
         for other in self.services:
             name = other.name.upper().replace("-", "_")

@@ -48,6 +48,10 @@ class Place:
         folder = self.work / "private" / service
         return folder / "role-id", folder / "secret-id"
 
+    def files(self, service: str) -> Path:
+        """The folder for files that a service keeps."""
+        return self.work / "files" / service
+
     def outside_secret(self, name: str) -> Path:
         """The file with a secret that a stand-in wants to see."""
         return self.work / "private" / OUTSIDE / name

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from zakupai_billing.service import SERVICE as BILLING
 from zakupai_calc.service import SERVICE as CALC
 from zakupai_common.web.service import Service
+from zakupai_etl.engine import FOLDER_OPTION
 from zakupai_etl.service import SERVICE as ETL
 from zakupai_gateway.service import SERVICE as GATEWAY
 from zakupai_gateway.tokens.rotation import first_signing_keys
@@ -28,6 +29,10 @@ OUTSIDE_SECRETS = {
     "bot-token": (BOT_TOKEN.path, "bot_token"),
 }
 """What ``launcher.outside`` is told in files, by its options: path and key in Vault."""
+
+
+FOLDER_OPTIONS = (FOLDER_OPTION,)
+"""Settings of services that name a folder for files; the service makes it."""
 
 
 def first_values(services: Sequence[Service]) -> dict[str, dict[str, object]]:

@@ -22,13 +22,13 @@ class TestPki:
     key: Path
 
 
-def make_pki(place: Path) -> TestPki:
-    """CA, certificate and key below ``place``; the key has mode 0600."""
+def make_pki(place: Path, *names: str) -> TestPki:
+    """CA, certificate (also for ``names``) and key below ``place``; the key has mode 0600."""
     place.mkdir(parents=True, exist_ok=True)
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _certificate("test CA", ca_key, "test CA", ca_key, is_ca=True)
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _certificate("127.0.0.1", key, "test CA", ca_key, is_ca=False)
+    leaf = _certificate("127.0.0.1", key, "test CA", ca_key, is_ca=False, names=names)
     files = TestPki(place / "ca.pem", place / "cert.pem", place / "key.pem")
     files.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     files.certificate.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
@@ -50,6 +50,7 @@ def _certificate(
     issuer_key: ec.EllipticCurvePrivateKey,
     *,
     is_ca: bool,
+    names: tuple[str, ...] = (),
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     builder = (
@@ -71,6 +72,7 @@ def _certificate(
         usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
         builder = builder.add_extension(usage, critical=True)
     else:
-        names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
-        builder = builder.add_extension(names, critical=False)
+        address = x509.IPAddress(IPv4Address("127.0.0.1"))
+        shown = x509.SubjectAlternativeName([address, *map(x509.DNSName, names)])
+        builder = builder.add_extension(shown, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())

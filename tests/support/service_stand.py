@@ -24,7 +24,7 @@ from launcher.outside import Outside, World, outside
 from launcher.postgres import Postgres
 from launcher.programs import Programs, beside_python, plain_environment, run_once
 from launcher.redis_server import RedisServer
-from launcher.roster import MAKERS, OUTSIDE_SECRETS, first_values
+from launcher.roster import FOLDER_OPTIONS, MAKERS, OUTSIDE_SECRETS, first_values
 from launcher.vault import MOUNT, policy_file
 from tests.support.house import free_ports
 from tests.support.openbao import OpenBao, running
@@ -166,7 +166,7 @@ def _provide(on: Backing, service: Service) -> Provided:
         redis_host="127.0.0.1",
         redis_port=on.redis.port,
         urls=dict.fromkeys(service.urls, on.abroad.url),
-        options={METRICS_PORT: "0"} if METRICS_PORT in service.options else {},
+        options=_options(on, service),
     )
     if service.database:
         on.postgres.give_database(name, values[f"{service.home}/database"]["password"])
@@ -205,6 +205,14 @@ def _lets_in(told: ServiceSettings, user: str, password: str) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def _options(on: Backing, service: Service) -> dict[str, str]:
+    wanted = {
+        METRICS_PORT: "0",
+        **dict.fromkeys(FOLDER_OPTIONS, str(on.folder / service.name / "files")),
+    }
+    return {name: value for name, value in wanted.items() if name in service.options}
 
 
 def login_files(on: Backing, service: Service, folder: Path, **role: Any) -> VaultSettings:

@@ -49,7 +49,9 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 async def etl(provided: Provided, abroad: Outside, small_pages: None) -> AsyncIterator[Stand]:
     """With empty tables and a worker that tests set to work."""
     async with standing(
-        provided, urls={"goszakup": abroad.url}, options={LOOK_OPTION: "0"}
+        provided,
+        urls={"goszakup": abroad.url},
+        options={**provided.settings.options, LOOK_OPTION: "0"},
     ) as made:
         made.parts.clock = lambda: NOW
         await empty(made)

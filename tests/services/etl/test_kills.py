@@ -136,7 +136,9 @@ async def test_a_process_that_is_killed_at_every_page_is_followed_by_one_that_go
     told = replace(
         provided,
         settings=replace(
-            provided.settings, urls={"goszakup": abroad.url}, options={LOOK_OPTION: "1"}
+            provided.settings,
+            urls={"goszakup": abroad.url},
+            options={**provided.settings.options, LOOK_OPTION: "1"},
         ),
     )
     programs, address = Programs(tmp_path / "run"), f"http://127.0.0.1:{told.settings.port}"
@@ -153,7 +155,7 @@ async def test_a_process_that_is_killed_at_every_page_is_followed_by_one_that_go
             await until(ready)
 
     ordinary: Act = lambda handler: handler.answer(*handler.ordinary())  # noqa: E731
-    async with standing(told, options={LOOK_OPTION: "0"}) as stand:
+    async with standing(told, options={**told.settings.options, LOOK_OPTION: "0"}) as stand:
         await empty(stand)
         stand.parts.clock = lambda: NOW
         run = await begin(stand, entities=["lots"])

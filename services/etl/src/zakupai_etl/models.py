@@ -146,3 +146,32 @@ class UploadedRows(BaseModel):
 
     items: list[UploadedRow]
     next: int | None
+
+
+class FetchRequest(BaseModel):
+    """``POST /attachments``. ``again``: also if it was fetched in the last 24 hours."""
+
+    model_config = _example(url="https://v3bl.goszakup.gov.kz/files/download_file/17", again=False)
+    url: Annotated[
+        str, Field(min_length=1, max_length=2000, description="https, a host of the list")
+    ]
+    again: bool = False
+
+
+class AttachmentAnswer(BaseModel):
+    """A file that is kept. ``kind`` is told by its first bytes, not by its name."""
+
+    attachment_id: int
+    url: str
+    sha256: str
+    kind: str
+    size_bytes: int
+    first_fetched_at: datetime.datetime
+    fetched_at: datetime.datetime
+
+
+class Attachments(BaseModel):
+    """``GET /attachments``, newest first; ``next`` is the ``before`` of the next page."""
+
+    items: list[AttachmentAnswer]
+    next: int | None
