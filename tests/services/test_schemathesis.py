@@ -84,7 +84,9 @@ def probe(session: requests.Session, provided: Provided, address: str, examples:
     [service for service in SERVICES if service.guard is None],
     ids=lambda service: service.name,
 )
-@pytest.mark.parametrize("examples", [12, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "examples", [12, pytest.param(500, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+)
 def test_schemathesis_finds_nothing(
     servers: Backing, service: Service, examples: int, tmp_path: Path
 ) -> None:

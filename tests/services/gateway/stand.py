@@ -235,10 +235,14 @@ async def standing_gateway(
     table: str = GENEROUS,
     calc_lines: str = "",
     calc_address: str | None = None,
+    more_urls: Mapping[str, str] | None = None,
     pace: Any = QUICK,
     **settings: Any,
 ) -> AsyncIterator[GatewayStand]:
-    """``calc_address``: what is behind the name calc instead of a ``PlayedService``."""
+    """``calc_address``: what is behind the name calc instead of a ``PlayedService``.
+
+    ``more_urls``: addresses of further services of the table.
+    """
     (folder / "table.toml").write_text(table.replace("CALC", calc_lines))
 
     def key(name: str) -> bytes:
@@ -250,6 +254,7 @@ async def standing_gateway(
     async with contextlib.AsyncExitStack() as stack:
         urls = {"billing": await stack.enter_async_context(serving_asgi(played_billing))}
         urls["calc"] = calc_address or await stack.enter_async_context(serving_asgi(calc))
+        urls |= more_urls or {}
         told = replace(
             provided.settings,
             urls=urls,

@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, literal_column, select
+from sqlalchemy import Label, Row, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,7 +34,7 @@ async def keep(
         index_elements=["url", "sha256"], set_={"fetched_at": now}
     )
     # xmax is 0 in a row that is new.
-    fresh = literal_column("xmax = 0").label("fresh")
+    fresh: Label[Any] = literal_column("xmax = 0").label("fresh")
     row = (await connection.execute(statement.returning(ATTACHMENTS, fresh))).one()
     return row, bool(row.fresh)
 
