@@ -10,12 +10,12 @@ Source: ``docs/api/sys.md``.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from zvault.barrier.barrier import Barrier
 from zvault.base.clock import Clock
-from zvault.base.gotime import SECOND_NS
+from zvault.base.gotime import NEVER_NS, SECOND_NS
 from zvault.base.ids import RandomBytes, base62
 from zvault.engine.api import LeasingBackend, Request, Response, SecretGrant
 from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
@@ -185,42 +185,70 @@ class SecretLeases:
     async def renew(self, lease_id: str, increment_ns: int) -> Response:
         """Extend a secret's lease. Raises InvalidRequestError, StorageError."""
         async with self.hold(lease_id):
-            lease = await self._book.read(lease_id)
-            if lease is None:
-                raise InvalidRequestError("lease not found")
-            if lease.auth is not None:
-                raise InvalidRequestError("tokens cannot be renewed through this endpoint")
-            now = self._clock.now_ns()
-            if expiry_ns(lease) <= now:
-                raise InvalidRequestError("lease expired")
-            secret = secret_of(lease)
-            if not secret.renewable:
-                raise InvalidRequestError("lease is not renewable")
-            backend = self._backend(lease.path)
-            if backend is None:
-                raise EngineNotHereError("renew")
-            known = SecretGrant(secret.ttl_ns, secret.max_ttl_ns, True, secret.internal_data)
-            grant = await backend.renew_secret(known, increment_ns)
-            granted = self._granted(
-                lease.path, grant, increment_ns=increment_ns, issued_ns=lease.issue_time_ns
-            )
-            view = secret_view(
-                granted.ttl_ns, grant.max_ttl_ns, grant.internal_data, renewable=grant.renewable
-            )
-            renewed = replace(
-                lease,
-                secret=view,
-                expire_time_ns=now + granted.ttl_ns,
-                last_renewal_time_ns=now,
-            )
-            await self._barrier.apply([self._book.put(renewed)])
-            self._book.schedule(lease_id, renewed.expire_time_ns)
+            owners = self._owners(await self._renewable(lease_id))
+            for owner in owners:
+                self._doomed.child_begins(owner)
+            try:
+                # Read again: an owner that has ended before it was marked has ended the lease too.
+                return await self._renew(await self._renewable(lease_id), increment_ns, owners)
+            finally:
+                for owner in owners:
+                    self._doomed.child_done(owner)
+
+    async def _renewable(self, lease_id: str) -> LeaseEntry:
+        lease = await self._book.read(lease_id)
+        if lease is None:
+            raise InvalidRequestError("lease not found")
+        if lease.auth is not None:
+            raise InvalidRequestError("tokens cannot be renewed through this endpoint")
+        if expiry_ns(lease) <= self._clock.now_ns():
+            raise InvalidRequestError("lease expired")
+        if not secret_of(lease).renewable:
+            raise InvalidRequestError("lease is not renewable")
+        return lease
+
+    async def _renew(self, lease: LeaseEntry, increment_ns: int, owners: Sequence[str]) -> Response:
+        secret, lease_id, now = secret_of(lease), lease.lease_id, self._clock.now_ns()
+        backend = self._backend(lease.path)
+        if backend is None:
+            raise EngineNotHereError("renew")
+        known = SecretGrant(secret.ttl_ns, secret.max_ttl_ns, True, secret.internal_data)
+        grant = await backend.renew_secret(known, increment_ns)
+        granted = self._granted(
+            lease.path, grant, increment_ns=increment_ns, issued_ns=lease.issue_time_ns
+        )
+        ttl_ns = min(granted.ttl_ns, self._left_of_batch(lease, now))
+        renewed = replace(
+            lease,
+            secret=secret_view(
+                ttl_ns, grant.max_ttl_ns, grant.internal_data, renewable=grant.renewable
+            ),
+            expire_time_ns=now + ttl_ns,
+            last_renewal_time_ns=now,
+        )
+        await self._barrier.apply([self._book.put(renewed)])
+        if any(owner in self._doomed for owner in owners):
+            # Its end may have been written before the renewal: it is written again.
+            await self._barrier.apply([self._book.put(replace(lease, expire_time_ns=now))])
+            self._book.schedule(lease_id, now)
+            raise InvalidRequestError("lease expired")
+        self._book.schedule(lease_id, renewed.expire_time_ns)
         return Response(
             lease_id=lease_id,
-            lease_seconds=granted.ttl_ns // SECOND_NS,
+            lease_seconds=ttl_ns // SECOND_NS,
             renewable=grant.renewable,
             warnings=list(granted.warnings),
         )
+
+    def _left_of_batch(self, lease: LeaseEntry, now_ns: int) -> int:
+        """How long the batch token of a lease lives on; for ever for other tokens."""
+        if lease.token_type != BATCH:
+            return NEVER_NS
+        entry = self._tokens.batch(lease.client_token)
+        ends = 0 if entry is None else entry.creation_time * SECOND_NS + entry.ttl_ns
+        if ends <= now_ns:
+            raise InvalidRequestError("cannot renew lease, no valid associated token")
+        return ends - now_ns
 
     def _backend(self, path: str) -> LeasingBackend | None:
         found = self._router.find(path)

@@ -147,6 +147,44 @@ async def test_a_secret_of_a_batch_token_lives_no_longer_than_it() -> None:
         assert await leases(server) == []
 
 
+async def test_a_renewal_outlives_no_batch_token() -> None:
+    async with fresh() as server:
+        backend = await mount_leasing(server)
+        await server.policy("p", 'path "db/*" { capabilities = ["read"] }')
+        made = await server.write(
+            "auth/token/create", type="batch", policies=["p"], ttl=100, no_parent=True
+        )
+        assert made is not None
+        assert made.auth is not None
+        lease = (await secret(server, made.auth.client_token)).lease_id
+        server.clock.advance(30)
+        renewed = await server.write("sys/leases/renew", lease_id=lease, increment=500)
+        assert renewed is not None
+        assert renewed.lease_seconds == 70
+        server.clock.advance(70)
+        with pytest.raises(InvalidRequestError):
+            await server.write("sys/leases/renew", lease_id=lease, increment=500)
+        await server.tick()
+        assert not backend.alive
+
+
+async def test_a_renewal_saves_no_secret_from_the_end_of_its_token() -> None:
+    async with fresh() as server:
+        backend = await mount_leasing(server)
+        slow_down(server)
+        for _ in range(60):
+            token = await server.token(policies=["root"])
+            lease = (await secret(server, token)).lease_id
+            await asyncio.gather(
+                server.write("sys/leases/renew", lease_id=lease, increment=500),
+                server.call_update("auth/token/revoke", {"token": token}),
+                return_exceptions=True,
+            )
+            server.clock.advance(1)
+            await server.tick()
+            assert not backend.alive
+
+
 async def test_a_token_on_its_last_use_gets_no_secret_and_none_is_left() -> None:
     async with fresh() as server:
         backend = await mount_leasing(server)
