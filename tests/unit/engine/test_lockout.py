@@ -11,6 +11,15 @@ from zvault.records.mounts import MountConfig, MountEntry
 MINUTE = 60
 
 
+class SetClock(ManualClock):
+    """A wall clock that somebody sets; the other one only moves on."""
+
+    step_seconds = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self.step_seconds * 10**9
+
+
 def guess(lockout: Lockout, name: str, times: int) -> None:
     for _ in range(times):
         lockout.failed(name)
@@ -50,6 +59,17 @@ def test_a_good_login_and_a_quiet_quarter_of_an_hour_begin_a_new_count() -> None
     assert not is_locked(lockout, "bob")
     clock.advance(15 * MINUTE + 1)
     guess(lockout, "bob", 4)
+    assert not is_locked(lockout, "bob")
+
+
+@pytest.mark.parametrize("step_seconds", [-3600, 3600])
+def test_a_wall_clock_that_is_set_frees_nobody_and_locks_nobody_longer(step_seconds: int) -> None:
+    clock = SetClock()
+    lockout = Lockout(clock)
+    guess(lockout, "bob", 5)
+    clock.step_seconds = step_seconds
+    assert is_locked(lockout, "bob")
+    clock.advance(15 * MINUTE)
     assert not is_locked(lockout, "bob")
 
 

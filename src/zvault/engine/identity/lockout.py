@@ -4,7 +4,8 @@ What lives here: the count of bad logins of one auth mount, and what its tuning 
 never does: credentials, a path.
 Invariants: a name nobody has counts like one that somebody has, so a lock tells nothing; a login
 that was being checked when its name was locked is refused too, whatever it would have been; the
-table is bounded. Counts are in memory and end with the unsealed store.
+table is bounded; a wall clock that is set frees nobody and locks nobody longer. Counts are in
+memory and end with the unsealed store.
 Source: ``docs/api/userpass.md``.
 """
 
@@ -88,7 +89,7 @@ class Lockout:
 
     def failed(self, name: str) -> None:
         """Credentials given for ``name`` were wrong."""
-        config, now = self._config(), self._clock.now_ns()
+        config, now = self._config(), self._now_ns()
         if config.disabled:
             return
         name = _short(name)
@@ -115,7 +116,11 @@ class Lockout:
         config, count = self._config(), self._counts[name]
         if config.disabled or count.failures < config.threshold:
             return False
-        if self._clock.now_ns() - count.last_ns >= config.duration_ns:
+        if self._now_ns() - count.last_ns >= config.duration_ns:
             del self._counts[name]
             return False
         return True
+
+    def _now_ns(self) -> int:
+        """Of the clock that nobody sets."""
+        return round(self._clock.monotonic() * SECOND_NS)
