@@ -16,6 +16,7 @@ from typing import Any
 from demo.estate.errands import Errands
 from demo.load.lane import Lane
 from demo.load.ledger import Ledger
+from launcher.smoke.checks import CheckFailedError
 from launcher.smoke.person import Person
 
 ENDED_WELL = "every lane ended well"
@@ -23,14 +24,19 @@ _KEYS_PACE = 6.0
 """How much slower the lanes with an API key are: its plan has a limit."""
 
 
-def run_lane(config: dict[str, Any], name: str) -> None:
-    """One lane to its end."""
-    service, _, credential = name.partition(".")
+def log_in(config: dict[str, Any]) -> Person:
+    """A session of its own for a lane. Raises CheckFailedError."""
     person = Person(
         config["gateway"], config["tg_id"], config["email"], password=config["password"]
     )
     person.key = {"X-API-Key": config["api_key"]}
     person.log_in()
+    return person
+
+
+def run_lane(config: dict[str, Any], name: str, person: Person) -> None:
+    """One lane to its end."""
+    service, _, credential = name.partition(".")
     ledger = Ledger(Path(config["ledger_dir"]) / f"{name}.jsonl", name)
     with_key = credential == "key"
     errands = Errands(service, person, ledger, config["lot"], time.monotonic(), with_key)
@@ -49,10 +55,15 @@ def main() -> int:
     """Every lane of the configuration."""
     config = json.loads(Path(sys.argv[1]).read_text())
     broken: list[str] = []
+    try:  # one after the other: a password costs the gateway a third of a second of a core
+        persons = {name: log_in(config) for name in config["lanes"]}
+    except CheckFailedError as refusal:
+        print(refusal, flush=True)
+        return 1
 
     def work(name: str) -> None:
         try:
-            run_lane(config, name)
+            run_lane(config, name, persons[name])
         except Exception as problem:
             place = traceback.extract_tb(problem.__traceback__)[-1]
             broken.append(f"{name}: {type(problem).__name__} at {place.name}:{place.lineno}")
