@@ -77,14 +77,11 @@ class Barrier:
 
     def encrypt(self, key: str, plaintext: bytes) -> bytes:
         """The record of ``plaintext`` at storage key ``key``."""
+        return self._seal(key, plaintext, self._random_bytes(NONCE_BYTES))
+
+    def _seal(self, key: str, plaintext: bytes, nonce: bytes) -> bytes:
         self._unpersisted_encryptions += 1
-        return seal_record(
-            self._active_aead,
-            self._active_term,
-            key,
-            plaintext,
-            self._random_bytes(NONCE_BYTES),
-        )
+        return seal_record(self._active_aead, self._active_term, key, plaintext, nonce)
 
     def decrypt(self, key: str, record: bytes) -> bytes:
         """The plaintext. Raises UnreadableEntryError, UnsupportedSealError (Enterprise wrap)."""
@@ -99,9 +96,15 @@ class Barrier:
 
     async def apply(self, operations: Sequence[Operation]) -> None:
         """Encrypt the puts and do all in order; durable on return. Raises StorageError."""
-        await self.storage.apply([self._sealed(operation) for operation in operations])
+        nonces = self._random_bytes(NONCE_BYTES * len(operations))  # one call to the kernel
+        await self.storage.apply(
+            [
+                self._sealed(operation, nonces[number * NONCE_BYTES : (number + 1) * NONCE_BYTES])
+                for number, operation in enumerate(operations)
+            ]
+        )
 
-    def _sealed(self, operation: Operation) -> Operation:
+    def _sealed(self, operation: Operation, nonce: bytes) -> Operation:
         key = operation.key
         if key in RESERVED_KEYS:
             raise UnreadableEntryError(
@@ -109,7 +112,7 @@ class Barrier:
             )
         if isinstance(operation, Delete):
             return operation
-        return Put(key, self.encrypt(key, operation.value))
+        return Put(key, self._seal(key, operation.value, nonce))
 
     async def list(self, prefix: str) -> list[str]:
         """Immediate children of ``prefix``; names are not encrypted. Raises StorageError."""

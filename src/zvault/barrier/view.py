@@ -37,6 +37,17 @@ class View:
         record = await self._storage.get(full)
         return None if record is None else self._decrypt(full, record)
 
+    async def record(self, key: str) -> bytes | None:
+        """What storage holds, still sealed: for who has opened the same before.
+
+        Raises StorageError.
+        """
+        return await self._storage.get(self._full(key))
+
+    def open(self, key: str, record: bytes) -> bytes:
+        """The plaintext of a ``record`` of ``key``. Raises UnreadableEntryError."""
+        return self._decrypt(self._full(key), record)
+
     async def put(self, key: str, value: bytes) -> None:
         """Write one entry; durable on return. Raises StorageError."""
         await self._barrier.apply([Put(self._full(key), value)])

@@ -99,6 +99,9 @@ class Auth:
     token_type: str = "service"  # noqa: S105 - a kind of token
     no_default_policy: bool = False
     orphan: bool = True
+    source: tuple[object, ...] = field(default=(), compare=False, repr=False)
+    """Frozen values that alone decide all of the above: what logins with the very same ones are
+    granted is remembered. Empty: something else decides too."""
 
     client_token: str = ""
     accessor: str = ""

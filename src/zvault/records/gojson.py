@@ -22,6 +22,7 @@ _ESCAPES = (
     (b"\xe2\x80\xa8", b"\\u2028"),
     (b"\xe2\x80\xa9", b"\\u2029"),
 )
+_ASCII_ESCAPES = _ESCAPES[:3]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -70,7 +71,7 @@ def _refuse(constant: str) -> None:
 def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_without_surrogates(item) for item in value]
     if isinstance(value, dict):
         return {_without_surrogates(k): _without_surrogates(item) for k, item in value.items()}
@@ -97,7 +98,7 @@ def dumps(value: Any, *, sort_keys: bool = True, newline: bool = False) -> bytes
         data = orjson.dumps(value, default=_fragment, option=option)
     except (TypeError, orjson.JSONEncodeError):
         data = _dumps_slowly(value, sort_keys=sort_keys) + (b"\n" if newline else b"")
-    for plain, escaped in _ESCAPES:
+    for plain, escaped in _ASCII_ESCAPES if data.isascii() else _ESCAPES:
         if plain in data:  # a search for one string costs a tenth of any pattern's
             data = data.replace(plain, escaped)
     return data

@@ -33,7 +33,7 @@ def entry_path(key: str) -> str:
 
 def check_file_key(key: str) -> None:
     """Raise InvalidKeyError for a key that this layout cannot hold."""
-    if len(key) * 4 > NAME_LIMIT_BYTES - 1:
+    if len(key) * (1 if key.isascii() else 4) > NAME_LIMIT_BYTES - 1:
         *folders, name = key.split("/")
         if len(name.encode()) + 1 > NAME_LIMIT_BYTES or any(
             len(folder.encode()) > NAME_LIMIT_BYTES for folder in folders

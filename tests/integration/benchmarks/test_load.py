@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.load import LoadResult, LoadTool
-from benchmarks.rows import Row
+from benchmarks.rows import Measured, Round, Row
 from benchmarks.scenarios import Scenario
 from benchmarks.servers import Access
 from tests.support.engine_server import EngineServer, start_server
@@ -58,6 +58,17 @@ def test_the_token_is_in_a_private_file_and_in_no_argument(name: str, tmp_path: 
     assert [file.stat().st_mode & 0o777 for file in files] == [0o600]
 
 
-def test_a_ratio_is_engine_over_openbao() -> None:
-    fast, slow = LoadResult(10, 300.0, 1, 1, 1, 0), LoadResult(10, 100.0, 1, 1, 1, 0)
-    assert Row("x", 1, fast, slow).ratio == 3.0
+def test_a_ratio_is_engine_over_openbao_and_the_median_of_the_rounds() -> None:
+    def run(per_second: float, p99_ms: float, cpu_us: float) -> Measured:
+        return Measured(LoadResult(10, per_second, 1, p99_ms, p99_ms, 0), cpu_us)
+
+    rounds = (
+        Round(run(300.0, 2.0, 50.0), run(100.0, 8.0, 90.0)),
+        Round(run(10.0, 90.0, 60.0), run(100.0, 9.0, 70.0)),  # something else was busy meanwhile
+        Round(run(400.0, 1.0, 55.0), run(100.0, 10.0, 80.0)),
+    )
+    row = Row("x", 1, rounds)
+    assert (row.ratio, row.p99_ratio) == (3.0, 0.25)
+    assert (row.engine.requests, row.engine.requests_per_second, row.engine.max_ms) == (30, 300, 90)
+    assert (row.engine_cpu_us, row.openbao_cpu_us) == (50.0, 70.0)
+    assert row.as_json()["round_ratios"] == [3.0, 0.1, 4.0]

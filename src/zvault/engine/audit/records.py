@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from zvault.base.gotime import SECOND_NS, format_time
-from zvault.engine.api import Operation, Request, Response
+from zvault.engine.api import Auth, Operation, Request, Response
 from zvault.engine.audit.auth_view import AuthView
 from zvault.engine.audit.hashing import Hasher
 from zvault.engine.audit.headers import AuditedHeaders
@@ -90,6 +90,7 @@ class RecordWriter:
         self._version = builtin_version
         self._prefix = options.prefix.encode() + b'{"time":"'
         self._frames: dict[tuple[object, ...], tuple[str, tuple[object, ...], Frame]] = {}
+        self._strangers: dict[tuple[object, ...], tuple[tuple[object, ...], Frame]] = {}
         self._remotes: dict[tuple[str, int], bytes] = {}
         self._second = -1
         self._second_text = b""
@@ -128,12 +129,20 @@ class RecordWriter:
         """The response record, newline included."""
         draft = draft or self._draft(request, view)
         frame, start = draft.frame, draft.frame.done
+        issued = b""
+        if response is not None and response.auth is not None:
+            issued = self._issued(response.auth, is_caller=False)
         login = None if response is None else response.auth or response.login
         if request.token is None and login is not None:
-            issued = issued_auth(login, self._hasher, self._options, is_caller=True)
-            start = b'Z","type":"response","auth":' + orjson.dumps(issued) + b',"request":{"id":"'
+            is_same = bool(issued) and not login.entity_created
+            caller = issued if is_same else self._issued(login, is_caller=True)
+            start = b'Z","type":"response","auth":' + caller + b',"request":{"id":"'
         parts = [self._prefix, self._time(now_ns), start, draft.id, frame.ids_done, draft.about]
-        parts += (b',"response":{', self._outcome(request, response, frame.answer, error), b"}")
+        parts += (
+            b',"response":{',
+            self._outcome(request, response, frame.answer, error, issued),
+            b"}",
+        )
         if error:
             parts += (b',"error":', orjson.dumps(error))
         parts.append(b"}\n")
@@ -203,8 +212,7 @@ class RecordWriter:
         they are kept beside it, so that an id cannot come to mean another thing."""
         token, mount = request.token, request.mount
         if token is None:
-            caller = stranger(request, view, self._hasher)
-            return Frame(caller, self._mount(mount), request.operation)
+            return self._stranger(request, view)
         made_of = (token, mount, request.policies, request.identity_policies, view)
         key = (*map(id, made_of), request.operation)
         kept = self._frames.get(key)
@@ -218,22 +226,44 @@ class RecordWriter:
             self._frames[key] = (request.client_token, made_of, frame)
         return frame
 
+    def _stranger(self, request: Request, view: AuthView) -> Frame:
+        """Of who brings no token; kept in the same way while there is nothing to hash."""
+        mount = request.mount
+        key = (id(mount), id(view), request.operation)
+        kept = self._strangers.get(key)
+        if kept is not None and not request.client_token:
+            return kept[1]
+        caller = stranger(request, view, self._hasher)
+        frame = Frame(caller, self._mount(mount), request.operation)
+        if not request.client_token:
+            if len(self._strangers) >= KEPT_FRAMES:
+                self._strangers.clear()
+            self._strangers[key] = ((mount, view), frame)
+        return frame
+
+    def _issued(self, auth: Auth, *, is_caller: bool) -> bytes:
+        return orjson.dumps(issued_auth(auth, self._hasher, self._options, is_caller=is_caller))
+
     def _mount(self, mount: MountEntry | None) -> MountPart:
         return _NO_MOUNT if mount is None else mount_part(mount, self._version)
 
     def _outcome(
-        self, request: Request, response: Response | None, mount: bytes, error: str
+        self,
+        request: Request,
+        response: Response | None,
+        mount: bytes,
+        error: str,
+        issued: bytes = b"",
     ) -> bytes:
-        """The members of the ``response`` object."""
+        """The members of the ``response`` object; ``issued``: its ``auth``."""
         data = self._response_data(request, response, error)
         if response is None or not _says_more(response):
             if not data:
                 return mount
             return mount + b',"data":' + data if mount else b'"data":' + data
         parts = []
-        if response.auth is not None:
-            issued = issued_auth(response.auth, self._hasher, self._options, is_caller=False)
-            parts.append(b'"auth":' + orjson.dumps(issued))
+        if issued:
+            parts.append(b'"auth":' + issued)
         if mount:
             parts.append(mount)
         if response.lease_id:

@@ -74,6 +74,8 @@ class IdentityStore:
         self._alias_ids: dict[str, str] = {}
         self._merged: dict[str, str] = {}
         """Entities that went into another one, which their tokens belong to now."""
+        self.epoch = 0
+        """Grows with every change; what was computed before is void."""
         self.entities: dict[str, Entity] = {}
         self.groups: dict[str, Group] = {}
 
@@ -364,4 +366,5 @@ class IdentityStore:
 
     def _changed(self) -> None:
         self._views.clear()
+        self.epoch += 1
         self._on_change()

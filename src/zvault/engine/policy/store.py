@@ -114,13 +114,18 @@ class PolicyStore:
     async def exists(self, name: str) -> bool:
         """A token that names the policy gets something from it."""
         name = normal_name(name)
-        if name in self._present or name in (builtin.ROOT, *builtin.INTERNAL):
+        if self.lasts(name):
             return True
         epoch = self.epoch
         found = await self._entry(name)
         if found is not None and epoch == self.epoch and _expiry_ns(upkeep_of(found)) >= NEVER_NS:
             self._present.add(name)
         return found is not None
+
+    def lasts(self, name: str) -> bool:
+        """``exists`` has found it, and only a write takes it away."""
+        name = normal_name(name)
+        return name in self._present or name in (builtin.ROOT, *builtin.INTERNAL)
 
     async def _entry(self, name: str) -> PolicyEntry | None:
         """The stored policy; None when there is none, or none any more."""

@@ -6,9 +6,25 @@ What lives here: the two translations and what is left of a lease. Pure.
 from zvault.base.gotime import NEVER_NS
 from zvault.engine.api import Auth
 from zvault.engine.tokens.sessions import Session
-from zvault.records.leases import LeaseAuth
+from zvault.records.leases import LeaseAuth, LeaseEntry, lease_id_of_token
 from zvault.records.mounts import MountEntry
 from zvault.records.tokens import SERVICE, TokenEntry
+
+
+def new_lease(
+    auth: Auth, entry: TokenEntry, mount: MountEntry | None, *, salted_id: str, now_ns: int
+) -> LeaseEntry:
+    """The lease of a token that is made now. ``mount``: of a login."""
+    role = auth.internal_data.get("role_name", "")
+    return LeaseEntry(
+        lease_id=lease_id_of_token(entry.path, salted_id),
+        client_token=entry.id,
+        path=entry.path,
+        auth=lease_auth(auth, entry, mount),
+        issue_time_ns=now_ns,
+        expire_time_ns=now_ns + entry.ttl_ns,
+        login_role=role if isinstance(role, str) else "",
+    )
 
 
 def lease_auth(auth: Auth, entry: TokenEntry, mount: MountEntry | None) -> LeaseAuth:

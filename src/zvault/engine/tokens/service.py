@@ -20,7 +20,8 @@ from zvault.engine.leases.ttl import PastMaxTtlError, TtlRequest, decide_ttl
 from zvault.engine.locks import KeyLocks
 from zvault.engine.tokens.batch import encode_batch
 from zvault.engine.tokens.doomed import Doomed
-from zvault.engine.tokens.leases import auth_of_lease, lease_auth
+from zvault.engine.tokens.leases import auth_of_lease, new_lease
+from zvault.engine.tokens.mint import Mint
 from zvault.engine.tokens.sessions import Session, Sessions
 from zvault.engine.tokens.store import TokenStore
 from zvault.records.leases import LeaseEntry
@@ -101,45 +102,70 @@ class TokenService:
         if entry.type == BATCH:
             return self._issue_batch(auth, entry)
         is_custom = bool(entry.id)
+        names = self.store.new_names()
         entry = replace(
             entry,
-            id=entry.id or self.store.new_id(),
-            accessor=self.store.new_name(),
-            cubbyhole_id=self.store.new_name(),
+            id=entry.id or names.id,
+            accessor=names.accessor,
+            cubbyhole_id=names.cubbyhole_id,
             type=SERVICE,
         )
         async with self._locks.hold(entry.id):
             if is_custom and await self.store.read(entry.id) is not None:
                 raise InvalidRequestError("cannot create a token with a duplicate ID")
-            self._doomed.child_begins(entry.parent)
-            try:
-                more = () if belongings is None else belongings(entry)
-                await self._write_new(auth, entry, mount, more)
-            finally:
-                self._doomed.child_done(entry.parent)
-        auth.client_token = self.store.external_id(entry)
-        auth.accessor = entry.accessor
-        auth.lease_seconds = entry.ttl_ns // SECOND_NS
+            lease = self._new_lease(auth, entry, mount) if entry.ttl_ns else None
+            more = () if belongings is None else belongings(entry)
+            writes = [*self.store.creation(entry, lease), *more]
+            ends = None if lease is None else (lease.lease_id, lease.expire_time_ns)
+            await self._write_new(entry.parent, ends, writes, lambda: entry)
+        self._hand_out(auth, entry.id, entry.accessor, entry)
         return entry
+
+    async def issue_alike(self, auth: Auth, mint: Mint) -> None:
+        """As ``issue``, for a token that its grant has made the like of before. Raises as that."""
+        started = self._clock.monotonic()
+        names, now_ns, parent = self.store.new_names(), self._clock.now_ns(), mint.entry.parent
+        async with self._locks.hold(names.id):
+            struck = mint.strike(names, self.store.salted(names.id), now_ns)
+            writes = self.store.creation_of(struck, names, parent)
+            ends = (struck.lease_id, struck.expires_ns)
+            await self._write_new(parent, ends, writes, lambda: mint.entry_of(names, now_ns))
+        self._hand_out(auth, names.id, names.accessor, mint.entry)
+        self._on_issued(mint.entry, mint.mount, (self._clock.monotonic() - started) * 1e3)
+
+    def mint_for(self, auth: Auth, entry: TokenEntry, mount: MountEntry | None = None) -> Mint:
+        """What ``issue_alike`` wants, of an ``entry`` with a TTL and without an id."""
+        return Mint(auth, entry, mount, self.store.random_bytes)
+
+    def _hand_out(self, auth: Auth, inner_id: str, accessor: str, entry: TokenEntry) -> None:
+        auth.client_token = self.store.external_id(inner_id, is_root=entry.is_root)
+        auth.accessor = accessor
+        auth.lease_seconds = entry.ttl_ns // SECOND_NS
 
     async def _write_new(
         self,
-        auth: Auth,
-        entry: TokenEntry,
-        mount: MountEntry | None,
-        more: Sequence[Operation],
+        parent: str,
+        ends: tuple[str, int] | None,
+        writes: Sequence[Operation],
+        made: Callable[[], TokenEntry],
     ) -> None:
-        if entry.parent and not await self.sessions.is_alive(entry.parent):
-            raise PermissionDeniedError("permission denied")
-        lease = self._new_lease(auth, entry, mount) if entry.ttl_ns else None
-        if lease is not None:
-            # Before the write: if that fails half-way, the lease still takes away what is there.
-            self._leases.schedule(lease.lease_id, lease.expire_time_ns)
-        await self._barrier.apply([*self.store.creation(entry, lease), *more])
-        if entry.parent and entry.parent in self._doomed:
-            await self._barrier.apply(self.store.removal(entry))
-            self._leases.forget(self._leases.id_of_token(entry.path, entry.id))
-            raise PermissionDeniedError("permission denied")
+        """``ends``: the lease's id and when it is over. ``made``: the token, to be taken back."""
+        self._doomed.child_begins(parent)
+        try:
+            if parent and not await self.sessions.is_alive(parent):
+                raise PermissionDeniedError("permission denied")
+            if ends is not None:
+                # Before the write: if that fails half-way, the lease still takes away what is
+                # there.
+                self._leases.schedule(*ends)
+            await self._barrier.apply(writes)
+            if parent and parent in self._doomed:
+                await self._barrier.apply(self.store.removal(made()))
+                if ends is not None:
+                    self._leases.forget(ends[0])
+                raise PermissionDeniedError("permission denied")
+        finally:
+            self._doomed.child_done(parent)
 
     def _issue_batch(self, auth: Auth, entry: TokenEntry) -> TokenEntry:
         auth.client_token = encode_batch(self._barrier, replace(entry, type=BATCH))
@@ -149,17 +175,8 @@ class TokenService:
         return replace(entry, id=auth.client_token, type=BATCH)
 
     def _new_lease(self, auth: Auth, entry: TokenEntry, mount: MountEntry | None) -> LeaseEntry:
-        now = self._clock.now_ns()
-        role = auth.internal_data.get("role_name", "")
-        return LeaseEntry(
-            lease_id=self._leases.id_of_token(entry.path, entry.id),
-            client_token=entry.id,
-            path=entry.path,
-            auth=lease_auth(auth, entry, mount),
-            issue_time_ns=now,
-            expire_time_ns=now + entry.ttl_ns,
-            login_role=role if isinstance(role, str) else "",
-        )
+        salted_id, now_ns = self.store.salted(entry.id), self._clock.now_ns()
+        return new_lease(auth, entry, mount, salted_id=salted_id, now_ns=now_ns)
 
     async def use(self, session: Session) -> Session | None:
         """Take one use off a counted token; None when there was none left.
@@ -232,5 +249,5 @@ class TokenService:
             self.sessions.drop(inner)
             self._leases.schedule(renewed.lease_id, renewed.expire_time_ns)
         auth.lease_seconds = granted.ttl_ns // SECOND_NS
-        auth.client_token = self.store.external_id(entry)
+        auth.client_token = self.store.external_id(inner, is_root=entry.is_root)
         return entry, auth, list(granted.warnings)

@@ -17,8 +17,10 @@ from zvault.barrier.errors import UnreadableEntryError
 from zvault.base.ids import RandomBytes, base62, new_uuid
 from zvault.engine.leases.book import LeaseBook
 from zvault.engine.tokens.batch import decode_batch, is_batch
+from zvault.engine.tokens.struck import Names, Struck
 from zvault.records import ssc
 from zvault.records.errors import RecordError
+from zvault.records.leases import ID_PREFIX as LEASE_PREFIX
 from zvault.records.leases import LeaseEntry
 from zvault.records.tokens import (
     ACCESSOR_PREFIX,
@@ -72,22 +74,21 @@ class TokenStore:
         self._header_key = header_key
         self._cubbyhole_uuid = cubbyhole_uuid
         self._leases = leases
-        self._random_bytes = random_bytes
+        self.random_bytes = random_bytes
         self._issues_external = barrier.family == "vault"
+        self._prefix = inner_prefix(barrier.family)
 
-    def new_id(self) -> str:
-        """A fresh inner id."""
-        return inner_prefix(self._barrier.family) + base62(self._random_bytes, ID_LENGTH)
+    def new_names(self) -> Names:
+        """A fresh inner id, accessor and cubbyhole id."""
+        text = base62(self.random_bytes, 3 * ID_LENGTH)
+        own, accessor = text[:ID_LENGTH], text[ID_LENGTH : 2 * ID_LENGTH]
+        return Names(self._prefix + own, accessor, text[2 * ID_LENGTH :])
 
-    def new_name(self) -> str:
-        """A fresh accessor or cubbyhole id."""
-        return base62(self._random_bytes, ID_LENGTH)
-
-    def external_id(self, entry: TokenEntry) -> str:
+    def external_id(self, inner_id: str, *, is_root: bool) -> str:
         """What the user is shown for an inner id; root and custom ids are shown as they are."""
-        if self._issues_external and entry.id.startswith("hvs.") and not entry.is_root:
-            return ssc.encode(entry.id, self._header_key)
-        return entry.id
+        if self._issues_external and inner_id.startswith("hvs.") and not is_root:
+            return ssc.encode(inner_id, self._header_key)
+        return inner_id
 
     def inner_id(self, token: str) -> str | None:
         """The inner id of what a client sent; None for a forged or garbled external id."""
@@ -206,12 +207,25 @@ class TokenStore:
 
     def creation(self, entry: TokenEntry, lease: LeaseEntry | None) -> list[Operation]:
         """All writes that make a token, in their order."""
-        index = AccessorEntry(entry.id, entry.accessor)
-        result: list[Operation] = [] if lease is None else [self._leases.put(lease)]
-        result.append(Put(ACCESSOR_PREFIX + self.salted(entry.accessor), encode_accessor(index)))
-        if entry.parent:
-            result.append(Put(parent_key(self.salted(entry.parent), self.salted(entry.id)), b""))
-        result.append(self.put(entry))
+        index = encode_accessor(AccessorEntry(entry.id, entry.accessor))
+        first = None if lease is None else self._leases.put(lease)
+        return self._in_order(first, entry.accessor, index, entry.parent, self.put(entry))
+
+    def creation_of(self, struck: Struck, names: Names, parent: str) -> list[Operation]:
+        """The same of a token whose entries are encoded already."""
+        token = Put(ID_PREFIX + self.salted(names.id), struck.token)
+        lease = Put(LEASE_PREFIX + struck.lease_id, struck.lease)
+        return self._in_order(lease, names.accessor, struck.accessor, parent, token)
+
+    def _in_order(
+        self, lease: Put | None, accessor: str, index: bytes, parent: str, token: Put
+    ) -> list[Operation]:
+        result: list[Operation] = [] if lease is None else [lease]
+        result.append(Put(ACCESSOR_PREFIX + self.salted(accessor), index))
+        if parent:
+            salted_id = token.key.removeprefix(ID_PREFIX)
+            result.append(Put(parent_key(self.salted(parent), salted_id), b""))
+        result.append(token)
         return result
 
     def removal(self, entry: TokenEntry) -> list[Operation]:

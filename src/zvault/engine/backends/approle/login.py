@@ -17,7 +17,7 @@ from zvault.engine.backends.approle.store import AppRoleStore
 from zvault.engine.backends.cidrs import admits, is_subset
 from zvault.engine.backends.fields import FieldKind
 from zvault.engine.backends.framework import Field, FieldData
-from zvault.engine.backends.token_params import auth_fields, renewal_fields
+from zvault.engine.backends.token_params import STRICT, auth_fields, renewal_fields
 from zvault.engine.errors import InternalEngineError, InvalidRequestError
 from zvault.records.approle import MAX_HMAC_INPUT_BYTES, RoleEntry, SecretIdEntry
 
@@ -80,7 +80,7 @@ async def _use(
     """The secret id's entry after a use was taken off it, durably."""
     if len(secret_id.encode("utf-8", "surrogatepass")) > MAX_HMAC_INPUT_BYTES:
         raise WrongCredentialsError(INVALID)
-    key = role.secret_id_key(name, secret_id)
+    key = store.secret_id_key(name, role, secret_id)
     async with store.hold(key):
         entry = await store.secret_id(key)
         if entry is None or store.is_deleting(name):
@@ -125,10 +125,15 @@ def granted(role: RoleEntry, name: str, entry: SecretIdEntry | None, address: st
     """The Auth that a role gives to a login from ``address``."""
     metadata = dict(entry.metadata) if entry is not None else {}
     bound = entry.token_bound_cidrs if entry is not None else ()
+    # A counted secret id is another entry after each use, so nothing comes of remembering it.
+    is_lasting = role.extra.get(STRICT) is not True and (
+        entry is None or not entry.secret_id_num_uses
+    )
     return Auth(
         metadata={**metadata, "role_name": name},
         internal_data={"role_name": name},
         alias_name=role.role_id,
+        source=(role, entry, name) if is_lasting else (),
         **auth_fields(role, address, bound),
     )
 

@@ -37,6 +37,7 @@ from zvault.records.approle import (
     encode_role,
     encode_role_id,
     encode_secret_id,
+    keyed,
     salted,
 )
 from zvault.storage.api import Delete, Operation, Put
@@ -58,7 +59,11 @@ class AppRoleStore:
         self._salt = ""
         self._roles: dict[str, RoleEntry] = {}
         self._secret_ids: dict[str, tuple[bytes, SecretIdEntry]] = {}
-        """As last read and what that meant; storage is asked each time, only decoding is saved."""
+        """The record as last read and what it meant; storage is asked each time, only opening and
+        decoding are saved."""
+        self._accessors: dict[str, bytes] = {}
+        """The same of accessors, of which only that they are there and open is asked."""
+        self._folders: dict[str, tuple[RoleEntry, str]] = {}
         self._names: dict[str, str] = {}
         self._changes = 0
         """Counts what ``_forget`` was told, so that a slow read never caches what was replaced."""
@@ -149,6 +154,7 @@ class AppRoleStore:
     def _forget(self, name: str, *roles: RoleEntry | None) -> None:
         self._changes += 1
         self._roles.pop(name, None)
+        self._folders.pop(name, None)
         for role in roles:
             if role is not None:
                 self._names.pop(role.role_id, None)
@@ -173,15 +179,23 @@ class AppRoleStore:
 
     async def secret_id(self, key: str) -> SecretIdEntry | None:
         """A secret id by storage key. Raises RecordError, StorageError."""
-        stored = await self._view.get(key)
-        if stored is None:
+        record = await self._view.record(key)
+        if record is None:
             return None
         known = self._secret_ids.get(key)
-        if known is not None and known[0] == stored:
+        if known is not None and known[0] == record:
             return known[1]
-        entry = decode_secret_id(stored)
-        _bounded(self._secret_ids, _CACHED_SECRET_IDS)[key] = stored, entry
+        entry = decode_secret_id(self._view.open(key, record))
+        _bounded(self._secret_ids, _CACHED_SECRET_IDS)[key] = record, entry
         return entry
+
+    def secret_id_key(self, name: str, role: RoleEntry, secret_id: str) -> str:
+        """The storage key of one secret id of a role."""
+        known = self._folders.get(name)
+        if known is None or known[0] is not role:
+            known = role, role.secret_id_folder(name)
+            _bounded(self._folders)[name] = known
+        return known[1] + keyed(role.hmac_key, secret_id)
 
     async def secret_id_keys(self, role_name: str, role: RoleEntry) -> list[str]:
         """Storage keys of all secret ids of a role."""
@@ -190,7 +204,14 @@ class AppRoleStore:
 
     async def has_accessor(self, prefix: str, accessor: str) -> bool:
         """Whether the accessor's index entry is there."""
-        return await self._view.get(await self.accessor_key(prefix, accessor)) is not None
+        key = await self.accessor_key(prefix, accessor)
+        record = await self._view.record(key)
+        if record is None:
+            return False
+        if self._accessors.get(key) != record:
+            self._view.open(key, record)
+            _bounded(self._accessors, _CACHED_SECRET_IDS)[key] = record
+        return True
 
     async def hmac_of_accessor(self, prefix: str, accessor: str) -> str | None:
         """The name of the secret id that an accessor stands for."""
@@ -234,7 +255,7 @@ class AppRoleStore:
 
     async def accessor_key(self, prefix: str, accessor: str) -> str:
         """The storage key of an accessor's index entry."""
-        return prefix + salted(await self.salt(), accessor)
+        return prefix + salted(self._salt or await self.salt(), accessor)
 
     async def accessor_keys(self) -> set[str]:
         """Storage keys of all accessor entries but those of registrations under way."""

@@ -5,7 +5,7 @@ what may be created (``engine/tokens/creation.py``).
 """
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Auth, Operation, Request, Response
@@ -18,9 +18,10 @@ from zvault.engine.policy import builtin
 from zvault.engine.policy.acl import glob_matches
 from zvault.engine.services import Services
 from zvault.engine.tokens.creation import TokenPlan, TokenWish, plan_token
+from zvault.engine.tokens.mint import MAX_KEPT_BYTES, Kept, Mint
 from zvault.records.mounts import AUTH
 from zvault.records.token_roles import TokenRole
-from zvault.records.tokens import BATCH, TokenEntry
+from zvault.records.tokens import BATCH, SERVICE, TokenEntry
 
 _PREFIX = "auth/token/"
 _WEAK_ID = (
@@ -48,12 +49,24 @@ _FIELDS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What came of a wish, so long as nothing changes that decided it."""
+
+    parent: TokenEntry
+    """Kept, so that its identity in the key cannot come to mean another one."""
+    plan: TokenPlan
+    mint: Mint
+    warnings: tuple[str, ...]
+
+
 class TokenCreation:
     """Makes tokens on request."""
 
     def __init__(self, services: Services, roles: TokenRoles) -> None:
         self._services = services
         self._roles = roles
+        self._alike: Kept[_Alike] = Kept()
 
     def routes(self) -> list[Route]:
         """The path table."""
@@ -70,7 +83,14 @@ class TokenCreation:
             raise PermissionDeniedError("permission denied")
         role = await self._role(_role_in_path(request, data))
         wish = _wish(request, data)
-        plan = plan_token(wish, parent, role, is_sudo=request.is_root or request.has_sudo)
+        is_sudo = request.is_root or request.has_sudo
+        key = self._key(request, wish, parent, is_sudo=is_sudo) if role is None else ()
+        alike = self._alike.get(key)
+        if alike is not None:
+            auth = self._auth(alike.plan, alike.mint.entry.ttl_ns, alike.mint.entry.entity_id)
+            await self._services.tokens.issue_alike(auth, alike.mint)
+            return Response(auth=auth, warnings=list(alike.warnings))
+        plan = plan_token(wish, parent, role, is_sudo=is_sudo)
         entity_id = await self._entity(wish, role) or plan.entity_id
         warnings: list[str] = []
         ttl_ns = self._ttl(plan, parent, warnings)
@@ -84,27 +104,51 @@ class TokenCreation:
                 warnings.append(f"Policy {json.dumps(name, ensure_ascii=False)} does not exist")
         path = request.path + (f"/{plan.path_suffix}" if plan.path_suffix else "")
         auth = self._auth(plan, ttl_ns, entity_id)
-        await self._services.tokens.issue(
-            auth,
-            TokenEntry(
-                id=wish.id,
-                parent=plan.parent,
-                policies=plan.policies,
-                path=path,
-                meta=plan.meta,
-                display_name=plan.display_name,
-                num_uses=plan.num_uses,
-                creation_time=self._services.clock.now_ns() // SECOND_NS,
-                ttl_ns=ttl_ns,
-                explicit_max_ttl_ns=plan.explicit_max_ttl_ns,
-                role=plan.role,
-                period_ns=plan.stored_period_ns,
-                type=plan.type,
-                entity_id=entity_id,
-                bound_cidrs=plan.bound_cidrs,
-            ),
+        token = TokenEntry(
+            id=wish.id,
+            parent=plan.parent,
+            policies=plan.policies,
+            path=path,
+            meta=plan.meta,
+            display_name=plan.display_name,
+            num_uses=plan.num_uses,
+            creation_time=self._services.clock.now_ns() // SECOND_NS,
+            ttl_ns=ttl_ns,
+            explicit_max_ttl_ns=plan.explicit_max_ttl_ns,
+            role=plan.role,
+            period_ns=plan.stored_period_ns,
+            type=plan.type,
+            entity_id=entity_id,
+            bound_cidrs=plan.bound_cidrs,
         )
+        is_now = role is None and key == self._key(request, wish, parent, is_sudo=is_sudo)
+        is_small = _size(wish) <= MAX_KEPT_BYTES
+        if is_now and is_small and self._is_lasting(token) and self._alike.is_due(key):
+            mint = self._services.tokens.mint_for(auth, token)
+            self._alike.put(key, _Alike(parent, plan, mint, tuple(warnings)), mint.size)
+        await self._services.tokens.issue(auth, token)
         return Response(auth=auth, warnings=warnings)
+
+    def _key(
+        self, request: Request, wish: TokenWish, parent: TokenEntry, *, is_sudo: bool
+    ) -> tuple[object, ...]:
+        """All that decides what a token without a role becomes."""
+        mounts = self._services.mounts
+        return (
+            wish,
+            id(parent),
+            is_sudo,
+            request.path,
+            self._services.policies.epoch,
+            mounts.default_ttl_ns(_PREFIX),
+            mounts.max_ttl_ns(_PREFIX),
+        )
+
+    def _is_lasting(self, token: TokenEntry) -> bool:
+        """The same wish comes to the same; a policy that ends by itself is a warning later."""
+        if token.id or token.type != SERVICE or not token.ttl_ns:
+            return False
+        return all(self._services.policies.lasts(name) for name in token.policies)
 
     async def _role(self, name: str) -> TokenRole | None:
         if not name:
@@ -145,7 +189,7 @@ class TokenCreation:
         who = self._services.identity.view_of(entity_id) if entity_id else None
         return Auth(
             policies=plan.policies,
-            metadata=plan.meta,
+            metadata=dict(plan.meta),
             display_name=plan.display_name,
             ttl_ns=ttl_ns,
             period_ns=plan.period_ns,
@@ -201,6 +245,12 @@ def _wish(request: Request, data: FieldData) -> TokenWish:
         entity_alias=data["entity_alias"],
         orphan_path=request.relative_path == "create-orphan",
     )
+
+
+def _size(wish: TokenWish) -> int:
+    """Characters of what is of any length."""
+    texts = (wish.display_name, *wish.policies, *(text for pair in wish.meta for text in pair))
+    return sum(map(len, texts)) + len(texts)
 
 
 def _duration(name: str, text: str) -> int:
