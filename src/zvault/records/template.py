@@ -34,4 +34,5 @@ class Template:
 
     def fill(self, values: Sequence[bytes]) -> bytes:
         """The record with ``values``, in the order of the markers."""
-        return self._text % self._pick(values)
+        filled: bytes = self._text % self._pick(values)
+        return filled
