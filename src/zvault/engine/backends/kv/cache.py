@@ -20,16 +20,19 @@ _ANSWER_FACTOR = 5
 class Known:
     """One secret: its metadata (never changed in place) and answers for versions read lately."""
 
-    __slots__ = ("answers", "clean_below", "fresh", "meta", "size")
+    __slots__ = ("answers", "clean_below", "fresh", "key", "meta", "size")
 
     def __init__(
         self,
         meta: KeyMetadata,
         encoded_size: int,
+        key: str,
         clean_below: int = 0,
         fresh: tuple[int, bytes] | None = None,
     ) -> None:
         self.meta = meta
+        self.key = key
+        """Of the metadata, below the mount."""
         self.fresh = fresh
         """Number and stored JSON of the version just written, not decoded before it is read."""
         self.answers: dict[int, tuple[EncodedData, int]] = {}

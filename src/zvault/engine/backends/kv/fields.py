@@ -66,18 +66,15 @@ def versions_of(data: dict[str, Any]) -> list[int]:
     return [number for number in numbers if 0 < number <= MAX_VERSION]
 
 
-def data_of(data: dict[str, Any]) -> dict[str, Any] | None:
-    """The secret itself; null is allowed. Raises InvalidRequestError."""
+def write_of(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The options of a write (absent and null are empty) and the secret itself, null included.
+
+    Raises BadFieldError, InvalidRequestError.
+    """
+    fields = FieldData(_SECTIONS["data"], data)
     if "data" not in data:
         raise InvalidRequestError("no data provided")
-    given: dict[str, Any] = FieldData(_SECTIONS["data"], data)["data"]
-    return None if data["data"] is None else given
-
-
-def options_of(data: dict[str, Any]) -> dict[str, Any]:
-    """``options`` of a write; absent and null are empty. Raises BadFieldError."""
-    options: dict[str, Any] = FieldData(_SECTIONS["data"], data)["options"]
-    return options
+    return fields["options"], None if data["data"] is None else fields["data"]
 
 
 def apply_config(config: Configuration, data: dict[str, Any]) -> Configuration | None:

@@ -60,10 +60,11 @@ class Kv2Store:
         known = self.cache.get(path)
         if known is None:
             check_path(path)
-            stored = await self._view.get(self._paths.metadata_key(path))
+            key = self._paths.metadata_key(path)
+            stored = await self._view.get(key)
             if stored is None:
                 return None
-            known = Known(parse_key_metadata(stored), len(stored))
+            known = Known(parse_key_metadata(stored), len(stored), key)
             self.cache.put(path, known)
         return known
 
@@ -165,13 +166,15 @@ class Kv2Store:
         fresh: tuple[int, bytes] | None = None,
     ) -> None:
         encoded = meta.SerializeToString()
-        put = Put(self._paths.metadata_key(path), encoded)
+        known = self.cache.get(path)
+        key = self._paths.metadata_key(path) if known is None else known.key
+        put = Put(key, encoded)
         try:
             await self._view.apply([*before, put, *after])
         except BaseException:
             self.cache.drop(path)
             raise
-        self.cache.put(path, Known(meta, len(encoded), clean_below, fresh))
+        self.cache.put(path, Known(meta, len(encoded), key, clean_below, fresh))
 
     async def remove(self, path: str, meta: KeyMetadata) -> None:
         """All version data, then the metadata. Hold the lock.

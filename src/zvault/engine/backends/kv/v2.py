@@ -25,13 +25,12 @@ from zvault.engine.backends.kv.fields import (
     apply_config,
     apply_metadata,
     check_fields,
-    data_of,
     depth_of,
     merge_metadata,
-    options_of,
     says_metadata,
     version_of,
     versions_of,
+    write_of,
 )
 from zvault.engine.backends.kv.setup import set_up
 from zvault.engine.backends.kv.store import Kv2Store
@@ -130,7 +129,8 @@ class Kv2:
         handler = operations.get(request.operation)
         if handler is None:
             raise UnsupportedOperationError("1 error occurred:\n\t* unsupported operation\n\n")
-        check_fields(section, request.data)
+        if handler != self._write:  # which reads the same fields first
+            check_fields(section, request.data)
         try:
             return await handler(path, request)
         except RecursionError:
@@ -173,8 +173,7 @@ class Kv2:
         return Response(data={"metadata": answer["metadata"], "subkeys": shown})
 
     async def _write(self, path: str, request: Request) -> Response:
-        options = options_of(request.data)
-        data = data_of(request.data)
+        options, data = write_of(request.data)
         async with self._store.hold(path):
             known = await self._store.load(path)
             config = self._store.config
@@ -191,8 +190,7 @@ class Kv2:
         return Response(data=version_fields(meta, number))
 
     async def _patch(self, path: str, request: Request) -> Response:
-        options = options_of(request.data)
-        patch = data_of(request.data)
+        options, patch = write_of(request.data)
         async with self._store.hold(path):
             known = await self._store.load(path)
             if known is None:
