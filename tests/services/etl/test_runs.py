@@ -25,6 +25,7 @@ from tests.services.etl.running import (
     worker_of,
 )
 from tests.support.service_stand import Backing, Stand
+from zakupai_common.vault.errors import StaleSecretError
 from zakupai_etl.engine import Engine
 from zakupai_etl.runs.plan import FAILURES
 
@@ -240,6 +241,7 @@ async def test_a_cancelled_run_stops_and_can_be_resumed(etl: Stand, world: World
         [status(200, b'{"data": {"TrdBuy": []}}')],
         [status(200, b'{"data": null, "extensions": null}')],
         [page("Lots", [])],
+        [page("TrdBuy", [{"id": n, "numberAnno": "a"} for n in range(1, 7000)])],
     ],
 )
 async def test_a_passing_fault_of_goszakup_costs_time_and_nothing_else(
@@ -385,6 +387,36 @@ async def test_a_postgresql_that_goes_away_in_the_middle_is_no_success_and_loses
     assert await kept(etl, "trd_buy") == [10, 20, 30, 40, 50, 60, 70]
     inserted = await metric(etl, "etl_records_processed_total", entity="trd_buy", result="inserted")
     assert inserted == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(StaleSecretError("too old"), "vault"), (OSError(), "unforeseen")]
+)
+async def test_what_cuts_a_run_off_is_called_by_its_name_and_the_run_goes_on(
+    etl: Stand, world: World, error: Exception, reason: str
+) -> None:
+    run = await begin(etl, entities=["trd_buy"])
+    goszakup = etl.parts.own(Engine).goszakup
+    ask, worker = goszakup.post, worker_of(etl)
+
+    async def fails_once(*_: Any) -> Any:
+        goszakup.post = ask  # type: ignore[method-assign]
+        raise error
+
+    goszakup.post = fails_once  # type: ignore[method-assign]
+    loop = asyncio.create_task(worker.forever(0.05))
+
+    async def ended() -> bool:
+        return (await state(etl, run))["status"] != "running"
+
+    try:
+        await until(ended)
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+    assert (await state(etl, run))["status"] == "success"
+    assert await metric(etl, "goszakup_sync_errors_total", entity="trd_buy", reason=reason) == 1
+    assert await metric(etl, "goszakup_sync_errors_total", entity="trd_buy", reason="database") == 0
 
 
 async def test_runs_need_their_scope_and_a_name_that_exists(etl: Stand) -> None:

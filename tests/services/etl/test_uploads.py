@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ WRONG = [
     (f"{BIN},12345678901234,NEW,", 2, "amount", "13 digits"),
     (f"{BIN},1,OLD,", 2, "status", "NEW, APPROVED, REJECTED"),
     (f"{BIN},1", 2, "status", "is empty"),
-    (f"{BIN},1,NEW,a,b", 2, None, "5 cells"),
+    (f"{BIN},1,NEW,a,b", 2, None, "header's 4 cells"),
 ]
 
 
@@ -331,6 +332,15 @@ async def test_an_upload_without_postgresql_is_503_and_not_kept(
     finally:
         await asyncio.to_thread(servers.postgres.start)
     assert (await send(etl, body))["repeated"] is False
+
+
+async def test_a_disk_that_takes_no_upload_is_503(
+    etl: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    found = await send(etl, lines(), expected=503)
+    assert found["type"] == "urn:zakupai:problem:unavailable"
+    assert str(tmp_path) not in str(found)
 
 
 async def test_uploads_belong_to_their_user(etl: Stand) -> None:

@@ -18,7 +18,7 @@ from zakupai_common.web.errors import ProblemError, problem_responses, unavailab
 from zakupai_common.web.identity import CallerDependency, need_scope
 from zakupai_common.web.parts import Parts, PartsDependency
 from zakupai_etl.attachments import store
-from zakupai_etl.attachments.fetch import ContentError, Fetched, UpstreamError
+from zakupai_etl.attachments.fetch import BusyError, ContentError, Fetched, UpstreamError
 from zakupai_etl.attachments.kinds import MEDIA_TYPES
 from zakupai_etl.attachments.target import TargetError
 from zakupai_etl.engine import Engine
@@ -63,6 +63,11 @@ async def fetch_attachment(
         engine.metrics.fetched("failed")
         status, slug = (504, "fetch-timeout") if error.slow else (502, "fetch-failed")
         raise ProblemError(status, slug, f"the host of the attachment: {error}") from None
+    except BusyError:
+        engine.metrics.fetched("failed")
+        raise ProblemError(
+            503, "fetches-busy", "too many fetches at once", headers={"Retry-After": "30"}
+        ) from None
     except OSError as error:
         engine.metrics.fetched("failed")
         _log.error("the folder of attachments: %s", type(error).__name__)

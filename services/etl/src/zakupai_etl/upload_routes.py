@@ -6,6 +6,7 @@ only when the client asked for the rest of it.
 """
 
 import asyncio
+import logging
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Row
 from starlette.requests import ClientDisconnect
 
-from zakupai_common.web.errors import ProblemError, problem_responses
+from zakupai_common.web.errors import ProblemError, problem_responses, unavailable
 from zakupai_common.web.identity import Caller, CallerDependency, need_scope
 from zakupai_common.web.parts import Parts, PartsDependency
 from zakupai_etl.engine import Engine
@@ -32,6 +33,7 @@ WRITE, ADMIN = "etl:write", "etl:admin"
 _XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _FORMS = {"text/csv": CSV, _XLSX_TYPE: XLSX}
 _TOLD_ERRORS = 100
+_log = logging.getLogger("zakupai.etl.uploads")
 
 
 class OnErrors(StrEnum):
@@ -93,6 +95,9 @@ async def upload_batch(
         raise ProblemError(422, error.slug, str(error)) from None
     except ClientDisconnect:
         raise ProblemError(400, "body-incomplete", "the body did not come to its end") from None
+    except OSError as error:
+        _log.error("the folder of temporary files: %s", type(error).__name__)
+        raise unavailable("the disk for uploads", 60) from None
     if found.errors_count and (on_errors is OnErrors.REFUSE or not found.rows):
         engine.metrics.uploaded(0, found.rows_read)
         raise _rows_refused(found)

@@ -28,7 +28,7 @@ from zakupai_etl.attachments.target import Hosts, TargetError, decide_target, re
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PIECE = 64 * 1024
-_AT_ONCE = 4
+AT_ONCE = 4
 
 
 class ContentError(Exception):
@@ -43,6 +43,10 @@ class UpstreamError(Exception):
         self.slow = slow
 
 
+class BusyError(Exception):
+    """Others are fetched, and it would be long before this one's turn."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Of one attachment; times in seconds."""
@@ -52,6 +56,7 @@ class Limits:
     connect_seconds: float = 5.0
     silent_seconds: float = 15.0
     whole_seconds: float = 120.0
+    turn_seconds: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -73,27 +78,33 @@ class Fetcher:
         self._hosts = hosts
         self._folder = folder
         self._limits = limits
-        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     def check(self, text: str) -> URL:
         """The URL as it would be asked. Raises TargetError."""
         return decide_target(read_url(text), self._hosts)
 
     async def fetch(self, url: URL) -> Fetched:
-        """Raises TargetError, ContentError, UpstreamError, OSError of the folder."""
-        async with self._turn:
-            try:
-                async with asyncio.timeout(self._limits.whole_seconds):
-                    return await self._hops(url)
-            except AddressError:
-                reason = "the host has an address that is not on the public internet"
-                raise TargetError(403, "address-not-public", reason) from None
-            except TimeoutError:
-                raise UpstreamError("it takes too long", slow=True) from None
-            except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError):
-                raise UpstreamError("its answer is broken") from None
-            except aiohttp.ClientError:
-                raise UpstreamError("it cannot be reached") from None
+        """Raises TargetError, ContentError, UpstreamError, BusyError, OSError of the folder."""
+        try:
+            async with asyncio.timeout(self._limits.turn_seconds):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise BusyError from None
+        try:
+            async with asyncio.timeout(self._limits.whole_seconds):
+                return await self._hops(url)
+        except AddressError:
+            reason = "the host has an address that is not on the public internet"
+            raise TargetError(403, "address-not-public", reason) from None
+        except TimeoutError:
+            raise UpstreamError("it takes too long", slow=True) from None
+        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError):
+            raise UpstreamError("its answer is broken") from None
+        except aiohttp.ClientError:
+            raise UpstreamError("it cannot be reached") from None
+        finally:
+            self._turn.release()
 
     async def _hops(self, url: URL) -> Fetched:
         for _ in range(self._limits.redirects + 1):
@@ -106,13 +117,16 @@ class Fetcher:
                     raise UpstreamError(f"it answers {response.status}")
             try:
                 url = url.join(read_url(location))
-            except ValueError:
+            except (TargetError, ValueError):  # the host's fault, not that of who asked
                 raise UpstreamError("it redirects to what is no URL") from None
         raise UpstreamError(f"it redirects more than {self._limits.redirects} times")
 
     async def _body(self, response: aiohttp.ClientResponse) -> Fetched:
         if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             raise ContentError("it came compressed, although that was not asked for")
+        if response.content_length is None and not _is_chunked(response):
+            # It ends when the connection does, and so does one that was cut off.
+            raise UpstreamError("its answer does not say where it ends")
         if (response.content_length or 0) > self._limits.bytes:
             raise self._too_large()
         with self._folder.incoming() as incoming:
@@ -137,6 +151,11 @@ class Fetcher:
 
     def _too_large(self) -> ContentError:
         return ContentError(f"it is larger than {self._limits.bytes} bytes")
+
+
+def _is_chunked(response: aiohttp.ClientResponse) -> bool:
+    coding = response.headers.get("Transfer-Encoding", "")
+    return coding.rpartition(",")[2].strip().lower() == "chunked"
 
 
 @asynccontextmanager

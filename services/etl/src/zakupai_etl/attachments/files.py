@@ -65,8 +65,9 @@ class Folder:
         """Make it, try it, remove what writers left that died. Raises OSError."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in self.path.glob(f"{_INCOMING}*"):
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                left.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # its writer, or another start, was first
+                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                    left.unlink()
         with self.incoming():
             pass
 

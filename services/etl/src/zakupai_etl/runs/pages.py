@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zakupai_common.goszakup import Goszakup
-from zakupai_etl.entities import Entity, RefusedError, key_of, read_record
+from zakupai_etl.entities import PAGE_SIZE, Entity, RefusedError, key_of, read_record
 from zakupai_etl.runs.plan import Window
 
 _log = logging.getLogger("zakupai.etl.pages")
@@ -63,6 +63,8 @@ def read_page(entity: Entity, after: int, answer: Any) -> Page:
     found = _inside(answer, "data").get(entity.root)
     if not isinstance(found, list):
         raise ValueError("it has no list of records")
+    if len(found) > PAGE_SIZE:  # PostgreSQL takes 65,535 values a statement, five times this
+        raise ValueError("it holds more records than were asked for")
     info = _inside(_inside(answer, "extensions"), "pageInfo")
     more = info.get("hasNextPage")
     if not isinstance(more, bool) or (more and not found):

@@ -101,8 +101,10 @@ def reason_of(error: GoszakupError) -> str:
     return "not_found" if error.reason is None else error.reason.value
 
 
-DATABASE = "database"
-SYNC_REASONS = ("circuit_open", "not_found", DATABASE, *(reason.value for reason in Reason))
+DATABASE, VAULT, UNFORESEEN = "database", "vault", "unforeseen"
+"""Why a run was cut off; it goes on."""
+_CUT_OFF = (DATABASE, VAULT, UNFORESEEN)
+SYNC_REASONS = ("circuit_open", "not_found", *_CUT_OFF, *(reason.value for reason in Reason))
 
 
 def decide_end(parts: Sequence[tuple[PartStatus, int]]) -> Status:

@@ -22,6 +22,8 @@ from zakupai_etl.runs import store
 from zakupai_etl.runs.pages import Page, fetch_page
 from zakupai_etl.runs.plan import (
     DATABASE,
+    UNFORESEEN,
+    VAULT,
     GiveUp,
     PartStatus,
     Status,
@@ -112,7 +114,7 @@ class Worker:
     def _cut_off(self, error: Exception) -> None:
         _log.warning("the run waits: %s", type(error).__name__)
         if self._at is not None:
-            self._metrics.sync_error(self._at, DATABASE)
+            self._metrics.sync_error(self._at, _reason(error))
             self._at = None
 
     async def _lost(self, claimed: Claimed) -> None:
@@ -189,3 +191,9 @@ class Worker:
             # One record that PostgreSQL refuses: find it, keep the others.
             async with self._database.begin() as connection:
                 await store.keep_page(connection, claimed, entity, page, now, one_by_one=True)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, DatabaseUnavailableError):
+        return DATABASE
+    return VAULT if isinstance(error, VaultClientError) else UNFORESEEN

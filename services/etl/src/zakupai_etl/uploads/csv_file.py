@@ -42,7 +42,7 @@ def _decodes(path: Path, encoding: str) -> bool:
 def csv_rows(path: Path, encoding: str) -> tuple[Header, Iterator[SourceRow]]:
     """The header, and the rows below it. Raises FileError, also while the rows are read."""
     delimiter, header = _header(path, encoding)
-    return header, _rows(path, encoding, delimiter)
+    return header, _rows(path, encoding, delimiter, header.width or 0)
 
 
 def _header(path: Path, encoding: str) -> tuple[str, Header]:
@@ -64,7 +64,7 @@ def _header(path: Path, encoding: str) -> tuple[str, Header]:
     raise wrong or FileError("header-wrong", "the first line is no line of CSV")
 
 
-def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[SourceRow]:
+def _rows(path: Path, encoding: str, delimiter: str, width: int) -> Iterator[SourceRow]:
     with path.open(encoding=encoding, newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
@@ -72,8 +72,18 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[SourceRow]:
             before = reader.line_num
             for cells in reader:
                 # A row with line breaks inside quotes is named by the line in which it begins.
-                yield SourceRow(before + 1, [Cell(text) for text in cells])
+                yield SourceRow(before + 1, [Cell(text) for text in _cut(cells, width)])
                 before = reader.line_num
         except csv.Error as error:
             line = reader.line_num
             raise FileError("csv-broken", f"line {line} is no CSV: {error}") from None
+
+
+def _cut(cells: list[str], width: int) -> list[str]:
+    """A row with too many cells keeps one of them: the first that holds something.
+
+    10 MiB may be ten million cells of one row, and each of ours takes a hundred bytes.
+    """
+    if len(cells) <= width:
+        return cells
+    return [*cells[:width], next((text for text in cells[width:] if text.strip()), "")]

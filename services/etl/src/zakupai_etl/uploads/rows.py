@@ -28,7 +28,7 @@ class FileError(Exception):
         self.slug = slug
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """What stands in a cell. ``formula``: it is computed, so it says nothing by itself."""
 
@@ -93,7 +93,7 @@ def read_header(names: Sequence[str], *, exact: bool) -> Header:
 def check_row(header: Header, row: SourceRow) -> Row | list[RowError]:
     """The row's values, or everything that is wrong with it."""
     if header.width is not None and len(row.cells) > header.width:
-        reason = f"has {len(row.cells)} cells, the header {header.width}: quote what holds commas"
+        reason = f"has more than the header's {header.width} cells: quote what holds commas"
         return [RowError(row.number, None, reason)]
     found: dict[str, str] = {}
     errors = []

@@ -1,10 +1,10 @@
 """Rows of the first sheet of an XLSX file.
 
 What lives here: the ZIP around it, the few XML parts that hold values, its rows one after the
-other. What never does: styles, macros, links, formulas.
+other. What never does: styles, macros, links, formulas; the limits of XML itself (``xml_part``).
 Invariants: what unpacks to more than the limits is refused before it is unpacked, and ``zipfile``
-hands out no more of a part than was counted; XML with a document type is refused, so no entity is
-expanded; a formula is told as one and its last result is not used.
+hands out no more of a part than was counted; of a text that is built of many no more is held than
+is kept; a formula is told as one and its last result is not used.
 """
 
 import posixpath
@@ -14,10 +14,10 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 from xml.parsers import expat
 
 from zakupai_etl.uploads.rows import Cell, FileError, SourceRow
+from zakupai_etl.uploads.xml_part import local, parse
 
 MOST_PARTS = 2_000
 MOST_UNPACKED_BYTES = 64 * 1024 * 1024
@@ -26,7 +26,7 @@ MOST_COLUMNS = 64
 """Further ones are not looked at."""
 _MOST_TEXTS, _MOST_CELLS, _LONGEST_TEXT = 500_000, 2_000_000, 32_767
 _LAST_ROW = 1_048_576
-_CHUNK = 64 * 1024
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _SHEET_RELATION = "/relationships/worksheet"
 
@@ -58,6 +58,9 @@ _BROKEN = (
 
 def _check_sizes(archive: zipfile.ZipFile) -> None:
     parts = archive.infolist()
+    if any(part.compress_type not in _PACKED for part in parts):
+        # Of bzip2 and LZMA zipfile unpacks all that it has read at once: gigabytes of 64 KB.
+        raise FileError("xlsx-broken", "a part is packed in a way that XLSX does not have")
     if len(parts) > MOST_PARTS:
         raise FileError("xlsx-too-large", f"the file has more than {MOST_PARTS} parts")
     if sum(part.file_size for part in parts) > MOST_UNPACKED_BYTES:
@@ -65,42 +68,18 @@ def _check_sizes(archive: zipfile.ZipFile) -> None:
         raise FileError("xlsx-too-large", f"unpacked the file is larger than {megabytes} MiB")
 
 
-def _parser() -> expat.XMLParserType:
-    parser = expat.ParserCreate(namespace_separator=None)
-    parser.buffer_text = True
-
-    def refuse(*_: object) -> None:
-        raise FileError("xlsx-broken", "the file's XML has a document type, which XLSX never has")
-
-    parser.StartDoctypeDeclHandler = refuse
-    return parser
-
-
-def _local(name: str) -> str:
-    return name.rpartition(":")[2]
-
-
-def _feed(part: IO[bytes], parser: expat.XMLParserType) -> Iterator[None]:
-    """Parse one piece after the other; stops after each."""
-    while chunk := part.read(_CHUNK):
-        parser.Parse(chunk, False)
-        yield
-    parser.Parse(b"", True)
-    yield
-
-
 def _elements(archive: zipfile.ZipFile, name: str, wanted: str) -> list[dict[str, str]]:
-    """The attributes of all elements of this name, in the order of the part."""
+    """The attributes of the elements of this name, in the order of the part."""
     found: list[dict[str, str]] = []
-    parser = _parser()
 
     def start(element: str, attributes: dict[str, str]) -> None:
-        if _local(element) == wanted:
-            found.append({_local(key): value for key, value in attributes.items()})
+        if element == wanted:
+            if len(found) >= MOST_PARTS:
+                raise FileError("xlsx-too-large", f"the file has more than {MOST_PARTS} parts")
+            found.append({local(key): value for key, value in attributes.items()})
 
-    parser.StartElementHandler = start
     with archive.open(name) as part:
-        for _ in _feed(part, parser):
+        for _ in parse(part, start):
             pass
     return found
 
@@ -118,45 +97,57 @@ def _first_sheet(archive: zipfile.ZipFile) -> str:
     raise FileError("xlsx-broken", "the file has no sheet")
 
 
+class _Text:
+    """What comes in pieces, and no more of it than is kept."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._left = _LONGEST_TEXT
+
+    def add(self, piece: str) -> None:
+        if self._left > 0:
+            self._pieces.append(piece[: self._left])
+            self._left -= len(piece)
+
+    def __str__(self) -> str:
+        return "".join(self._pieces)
+
+
 class _SharedTexts:
     """``xl/sharedStrings.xml``: each ``si``, its runs joined, phonetic readings left out."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self._parts: list[str] = []
+        self._text = _Text()
         self._inside = self._phonetic = False
 
-    def start(self, element: str, _: dict[str, str]) -> None:
-        name = _local(element)
+    def start(self, name: str, _: dict[str, str]) -> None:
         if name == "si":
-            self._parts = []
+            self._text = _Text()
         self._phonetic = self._phonetic or name == "rPh"
         self._inside = name == "t" and not self._phonetic
 
     def data(self, text: str) -> None:
         if self._inside:
-            self._parts.append(text)
+            self._text.add(text)
 
-    def end(self, element: str) -> None:
-        name = _local(element)
+    def end(self, name: str) -> None:
         self._inside = False
         if name == "rPh":
             self._phonetic = False
         if name == "si":
             if len(self.texts) >= _MOST_TEXTS:
                 raise FileError("xlsx-too-large", f"more than {_MOST_TEXTS} texts")
-            self.texts.append("".join(self._parts)[:_LONGEST_TEXT])
+            self.texts.append(str(self._text))
 
 
 def _shared_texts(archive: zipfile.ZipFile) -> list[str]:
     name = "xl/sharedStrings.xml"
     if name not in archive.namelist():
         return []
-    reader, parser = _SharedTexts(), _parser()
-    parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
-    parser.CharacterDataHandler = reader.data
+    reader = _SharedTexts()
     with archive.open(name) as part:
-        for _ in _feed(part, parser):
+        for _ in parse(part, reader.start, reader.end, reader.data):
             pass
     return reader.texts
 
@@ -171,11 +162,10 @@ class _Sheet:
         self._cells: dict[int, Cell] = {}
         self._column = self._count = 0
         self._kind = ""
-        self._value: list[str] = []
+        self._value = _Text()
         self._formula = self._inside = False
 
-    def start(self, element: str, attributes: dict[str, str]) -> None:
-        name = _local(element)
+    def start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "row":
             told = attributes.get("r")
             number = self._number + 1 if told is None else int(told)
@@ -202,14 +192,13 @@ class _Sheet:
             for letter in found[1]:
                 self._column = self._column * 26 + ord(letter) - 64
         self._kind = attributes.get("t", "n")
-        self._value, self._formula = [], False
+        self._value, self._formula = _Text(), False
 
     def data(self, text: str) -> None:
         if self._inside:
-            self._value.append(text)
+            self._value.add(text)
 
-    def end(self, element: str) -> None:
-        name = _local(element)
+    def end(self, name: str) -> None:
         self._inside = False
         if name == "c" and self._column <= MOST_COLUMNS:
             self._cells[self._column] = Cell(self._shown(), self._formula)
@@ -219,12 +208,14 @@ class _Sheet:
             self.rows.append(SourceRow(self._number, cells))
 
     def _shown(self) -> str:
-        text = "".join(self._value)
+        text = str(self._value)
         if self._kind == "s" and text:
             return self._texts[int(text)] if 0 <= int(text) < len(self._texts) else ""
         if self._kind == "n" and text:
             return shown_number(text)
-        return text[:_LONGEST_TEXT]
+        if self._kind == "b" and text:
+            return "TRUE" if text.strip() == "1" else "FALSE"  # as Excel shows it: no amount
+        return text
 
 
 def shown_number(text: str) -> str:
@@ -234,10 +225,8 @@ def shown_number(text: str) -> str:
 
 
 def _sheet(archive: zipfile.ZipFile, texts: list[str]) -> Iterator[SourceRow]:
-    reader, parser = _Sheet(texts), _parser()
-    parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
-    parser.CharacterDataHandler = reader.data
+    reader = _Sheet(texts)
     with archive.open(_first_sheet(archive)) as part:
-        for _ in _feed(part, parser):
+        for _ in parse(part, reader.start, reader.end, reader.data):
             while reader.rows:
                 yield reader.rows.popleft()
