@@ -36,9 +36,7 @@ def peak(tmp_path: Path, body: bytes, form: str) -> int:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_part_that_is_not_stored_or_deflated_is_not_unpacked(
-    tmp_path: Path, method: int
-) -> None:
+def test_a_part_that_is_not_stored_or_deflated_is_not_unpacked(tmp_path: Path, method: int) -> None:
     """``zipfile`` bounds what it unpacks at once for deflate only."""
     file = io.BytesIO()
     with (
