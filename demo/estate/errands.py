@@ -34,6 +34,8 @@ class Errands:
     logged_in_at: float
     with_key: bool = False
     calculation: str = ""
+    uploaded: tuple[int, str] = (0, "")
+    """Id and amount of the upload that was kept last."""
 
     def acts(self) -> list[Act]:
         """What this service is asked, how often."""
@@ -41,6 +43,7 @@ class Errands:
             "calc": [Act(self.vat, 6), Act(self.history, 3, ready=lambda: bool(self.calculation))],
             "risk-engine": [Act(self.score, 4), Act(self.explain, 3)],
             "billing": [Act(self.stats, 4), Act(self.plans, 1)],
+            "etl": [Act(self.upload, 4), Act(self.rows, 3, ready=lambda: bool(self.uploaded[0]))],
             "gateway": [Act(self.refresh, 4), Act(self.signing_keys, 1), Act(self.vault_health, 1)],
         }
         acts = own.get(self.service, [])
@@ -84,6 +87,26 @@ class Errands:
     def explain(self) -> bool:
         path = f"/api/risk-engine/risk/explain/{self.lot}"
         return self._ask("GET", path, lambda told: expect(told["lot_id"], self.lot, "the lot"))
+
+    def upload(self) -> bool:
+        amount = f"{secrets.randbelow(10**9)}.{secrets.randbelow(100):02}"
+
+        def act() -> dict[str, Any]:
+            told = self.person.upload(f"bin,amount,status\n123456789012,{amount},NEW\n")
+            expect(told["rows_accepted"], 1, "the rows that were taken")
+            self.uploaded = int(told["upload_id"]), amount
+            return {}
+
+        return self.ledger.run("service", {"path": "/api/etl/upload-batch"}, act)
+
+    def rows(self) -> bool:
+        upload, amount = self.uploaded
+
+        def check(told: Any) -> None:
+            kept = [Decimal(row["amount"]) for row in told["items"]]
+            expect(kept, [Decimal(amount)], "the row")
+
+        return self._ask("GET", f"/api/etl/uploads/{upload}/rows", check)
 
     def stats(self) -> bool:
         path = f"/api/billing/stats/{self.person.tg_id}"

@@ -72,7 +72,7 @@ class Troupe:
         """PostgreSQL, Redis, stand-ins, services; then somebody asks. Raises LauncherError."""
         self.estate.up()
         self._processes = self._running()
-        self.person = invite(self.estate, "risk:write", "billing:admin")
+        self.person = invite(self.estate, "risk:write", "etl:write", "billing:admin")
         self.person.make_key()
         self.person.buy_premium()
         self._start_errands(self.person)

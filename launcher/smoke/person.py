@@ -57,6 +57,19 @@ class Person:
         """The JSON of an answer with this status. Raises CheckFailedError for another."""
         return _content(f"{method} {path}", self.ask(method, path, headers, body), status)
 
+    def upload(self, table: str) -> Any:
+        """A CSV for etl; the upload as it was kept. Raises CheckFailedError."""
+        path = "/api/etl/upload-batch"
+        answer = self.session.request(
+            "POST",
+            self.gateway + path,
+            data=table.encode(),
+            headers={**self.bearer, "Content-Type": "text/csv"},
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=False,
+        )
+        return _content(f"POST {path}", answer, 201)
+
     def choose_password(self, invitation: str) -> None:
         """Use the invitation up."""
         body = {"invitation": invitation, "password": self.password}
