@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.etl.conftest import NOW
-from tests.services.etl.running import Json, metric
+from tests.services.etl.running import Json, metric, until
 from tests.support.certificates import TestPki, make_pki
 from tests.support.service_stand import Backing, Provided, Stand, standing
 from zakupai_common.web.settings import SettingsError
@@ -412,8 +412,11 @@ async def test_who_would_wait_long_for_a_turn_is_told_to_come_again(
         waiting = [
             asyncio.create_task(made.fetch(made.check(url(host, "/slow")))) for _ in range(AT_ONCE)
         ]
-        while len(host.asked) < AT_ONCE:  # noqa: ASYNC110 - the server is in another thread
-            await asyncio.sleep(0.01)
+
+        async def all_wait() -> bool:
+            return len(host.asked) == AT_ONCE
+
+        await until(all_wait)
         await refused(etl, url(host, "/a"), 503, "fetches-busy")
         for task in waiting:
             task.cancel()
