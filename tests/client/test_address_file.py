@@ -17,6 +17,7 @@ from zakupai_common.secret import Secret
 from zakupai_common.testing import FakeVault, RealVault
 from zakupai_common.testing.controls import deliver
 from zakupai_common.vault import Declared, SecretStore, VaultSettings
+from zakupai_common.vault.address import Whereabouts
 from zakupai_common.vault.errors import SettingsError
 from zakupai_common.vault_client import get_client
 
@@ -149,6 +150,28 @@ def test_a_file_that_strangers_can_change_is_refused(tmp_path: Path) -> None:
         SecretStore(settings, [KEY])
     file.chmod(0o644)
     SecretStore(settings, [KEY]).close()
+
+
+def test_after_https_the_file_leads_to_no_plaintext_beyond_loopback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "address"
+    file.write_text("http://vault.internal:8200")
+    where = Whereabouts("", file)
+    assert where.now == "http://vault.internal:8200"  # it never was anything else
+    file.write_text("https://vault.internal:8200")
+    assert where.look()
+    for wrong in ("http://vault.internal:8200", "http://10.0.0.1", "http://localhost.evil.kz"):
+        file.write_text(wrong)
+        assert not where.look()
+        assert where.now == "https://vault.internal:8200"
+    assert caplog.text.count("looked for where it was") == 1
+    for right in ("http://127.0.0.1:8200", "http://[::1]:8200", "http://localhost:8200"):
+        file.write_text(right)
+        assert where.look()
+        assert where.now == right
+    file.write_text("http://vault.internal:8200")
+    assert not where.look()  # loopback was no step down, and is no step to further down
 
 
 def test_one_of_the_two_says_where_vault_is() -> None:

@@ -72,6 +72,29 @@ async def test_a_key_is_rotated_once_however_many_ask_at_once(customer: Customer
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409, 409]
 
 
+async def test_rotating_again_and_again_makes_no_more_than_twice_the_keys(
+    customer: Customer,
+) -> None:
+    """Each old key works on for a week: without a limit one key becomes thousands."""
+    key_id, made = customer.key_id, [customer.key]
+    for _ in range(2 * KEYS_PER_USER - 1):
+        asked = {"tg_id": customer.tg_id, "key_id": key_id, "overlap_seconds": 7 * 86400}
+        answer = await customer.call("POST", "/billing/rotate_key", json=asked)
+        assert answer.status_code == 200
+        key_id = answer.json()["key_id"]
+        made.append(answer.json()["api_key"])
+    asked = {"tg_id": customer.tg_id, "key_id": key_id, "overlap_seconds": 7 * 86400}
+    answer = await customer.call("POST", "/billing/rotate_key", json=asked)
+    assert (answer.status_code, answer.json()["type"]) == (
+        409,
+        "urn:zakupai:problem:too-many-keys",
+    )
+    without_overlap = await customer.call(
+        "POST", "/billing/rotate_key", json={**asked, "overlap_seconds": 0}
+    )
+    assert without_overlap.status_code == 200  # a leaked key can always be exchanged at once
+
+
 async def test_a_rotation_does_not_prolong_a_key(billing: Stand) -> None:
     customer = await enrol(billing, expires_in_days=1)
     asked = {"tg_id": customer.tg_id, "key_id": customer.key_id, "overlap_seconds": 7 * 86400}

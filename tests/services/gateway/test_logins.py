@@ -20,6 +20,10 @@ def kind(answer: httpx.Response) -> str:
     return str(answer.json()["type"]).removeprefix("urn:zakupai:problem:")
 
 
+def tg_id_of(email: str) -> int:
+    return int(email.partition("@")[0].removeprefix("u"))
+
+
 async def refresh(stand: GatewayStand, token: str) -> httpx.Response:
     return await stand.client.post("/auth/refresh", json={"refresh_token": token})
 
@@ -172,6 +176,43 @@ async def test_an_invitation_works_once_and_ends_every_session(stand: GatewaySta
     assert (await stand.client.post("/auth/login", json=asked)).status_code == 401
     asked["password"] = "another long password"
     assert (await stand.client.post("/auth/login", json=asked)).status_code == 200
+
+
+async def test_of_several_invitations_of_a_user_one_works(stand: GatewayStand) -> None:
+    """One that was forgotten in a mailbox must not change the password that was chosen since."""
+    email = await stand.user()
+    first, second = [
+        (await stand.gateway.logins.invite(tg_id_of(email), email))[0] for _ in range(2)
+    ]
+    password = "another-good-password"
+    for invitation, expected in ((second, 204), (first, 401)):
+        asked = {"invitation": invitation.reveal(), "password": password}
+        assert (await stand.client.post("/auth/password", json=asked)).status_code == expected
+
+
+async def test_a_login_that_began_with_the_old_password_does_not_outlive_it(
+    stand: GatewayStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old password was right when it was compared; the new one came before the session."""
+    email = await stand.user()
+    matches, checked, go_on = Passwords.matches, asyncio.Event(), asyncio.Event()
+
+    async def slowly(*told: Any) -> bool:
+        right = await matches(*told)
+        checked.set()
+        await go_on.wait()
+        return right
+
+    monkeypatch.setattr(Passwords, "matches", slowly)
+    asked = {"email": email, "password": PASSWORD}
+    login = asyncio.create_task(stand.client.post("/auth/login", json=asked))
+    await checked.wait()
+    invitation, _ = await stand.gateway.logins.invite(tg_id_of(email), email)
+    changed = {"invitation": invitation.reveal(), "password": "another-good-password"}
+    assert (await stand.client.post("/auth/password", json=changed)).status_code == 204
+    go_on.set()
+    answer = await login
+    assert (answer.status_code, kind(answer)) == (401, "login-refused")
 
 
 async def test_only_an_administrator_invites_and_an_invitation_brings_no_scopes(

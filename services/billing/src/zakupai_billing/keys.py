@@ -2,7 +2,8 @@
 
 What lives here: the statements on keys. What never does: HTTP, counting.
 Invariants: the secret leaves once, when the key is made; all changes to one user's keys happen one
-after the other (the user's row is locked), so the limit of keys holds and a key is rotated once.
+after the other (the user's row is locked), so the limit of keys holds (twice that with those that
+are being replaced) and a key is rotated once.
 """
 
 import datetime
@@ -68,10 +69,16 @@ async def make_key(
     now: datetime.datetime,
 ) -> ApiKey:
     """A new key for a locked user. Raises ProblemError 409 when the user has too many."""
-    usable = select(_K.id).where(_K.user_id == user_id, *_usable(now))
-    if len((await connection.execute(usable)).all()) >= KEYS_PER_USER:
-        raise ProblemError(409, "too-many-keys", f"a user has at most {KEYS_PER_USER} keys")
+    await _room(connection, user_id, KEYS_PER_USER, now)
     return await _insert(connection, user_id, peppers, expires_at, now)
+
+
+async def _room(
+    connection: AsyncConnection, user_id: uuid.UUID, most: int, now: datetime.datetime
+) -> None:
+    usable = select(_K.id).where(_K.user_id == user_id, *_usable(now))
+    if len((await connection.execute(usable)).all()) >= most:
+        raise ProblemError(409, "too-many-keys", f"a user has at most {most} keys")
 
 
 async def _insert(
@@ -113,6 +120,8 @@ async def rotate(
     refusal = _refusal(old.status, old.expires_at, now)
     if refusal:
         raise ProblemError(409, refusal.reason, f"{refusal.message}, so it cannot be rotated")
+    if overlap:  # without one the old key makes room for the new
+        await _room(connection, user_id, 2 * KEYS_PER_USER, now)
     key = await _insert(connection, user_id, peppers, old.expires_at, now)
     ends_at = min(old.expires_at or now + overlap, now + overlap)
     changed = update(API_KEYS).where(_K.id == key_id)

@@ -1,8 +1,9 @@
 """Who may log in with which password, and who is invited to choose one.
 
 What lives here: the tables and their statements. What never does: a password; only its hash.
-Invariants: one email address, one user, whatever the case of its letters; an invitation works once
-and only its digest is kept; scopes come from the operator's command, never from a request.
+Invariants: one email address, one user, whatever the case of its letters; an invitation works once,
+ends all others of its user, and only its digest is kept; scopes come from the operator's command,
+never from a request.
 """
 
 import datetime
@@ -52,6 +53,8 @@ class Credential:
     user: str
     password_hash: str
     scopes: tuple[str, ...]
+    changed_at: datetime.datetime
+    """When the password was chosen."""
 
 
 def plain_email(email: str) -> str:
@@ -61,9 +64,19 @@ def plain_email(email: str) -> str:
 
 async def find(connection: AsyncConnection, email: str) -> Credential | None:
     """By address; None if nobody."""
-    query = select(_C.user_id, _C.password_hash, _C.scopes).where(_C.email == email)
+    query = select(_C.user_id, _C.password_hash, _C.scopes, _C.changed_at).where(_C.email == email)
     found = (await connection.execute(query)).one_or_none()
-    return None if found is None else Credential(found[0], found[1], tuple(found[2].split()))
+    if found is None:
+        return None
+    user, password_hash, scopes, changed_at = found
+    return Credential(user, password_hash, tuple(scopes.split()), changed_at)
+
+
+async def hold(connection: AsyncConnection, found: Credential) -> bool:
+    """Whether this is still the user's password; until the transaction ends it stays so."""
+    unchanged = (_C.user_id == found.user, _C.changed_at == found.changed_at)
+    query = select(_C.user_id).where(*unchanged).with_for_update()
+    return await connection.scalar(query) is not None
 
 
 async def scopes_of(connection: AsyncConnection, user: str) -> tuple[str, ...]:
@@ -114,6 +127,7 @@ async def accept(
     if found is None:
         return None
     user, email, scopes = found
+    await connection.execute(delete(INVITATIONS).where(_I.user_id == user))
     values = {"email": email, "password_hash": password_hash, "changed_at": now}
     if scopes is not None:
         values["scopes"] = scopes

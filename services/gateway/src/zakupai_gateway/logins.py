@@ -57,12 +57,15 @@ class Logins:
             found = await credentials.find(connection, email)
         kept = found.password_hash if found else None
         if not await self._hashed(self._passwords.matches(kept, password)) or found is None:
-            raise unauthorized("login-refused", "no user has this address and this password")
+            raise _no_login()
         account = await self._active(found.user)
         renewed = None
         if self._passwords.is_outdated(found.password_hash):
             renewed = await self._hashed(self._passwords.hash(password))
         async with self._database.begin() as connection:
+            # A new password ends every session; one of the old password must not begin after it.
+            if not await credentials.hold(connection, found):
+                raise _no_login()
             if renewed is not None:
                 await credentials.rehash(connection, found.user, found.password_hash, renewed)
             session = await sessions.begin(connection, found.user, self._clock())
@@ -138,6 +141,10 @@ def _must_be_good(shown: Shown) -> None:
         )
     if shown is not Shown.GOOD:
         raise unauthorized("refresh-refused", "this refresh token does not work; log in")
+
+
+def _no_login() -> ProblemError:
+    return unauthorized("login-refused", "no user has this address and this password")
 
 
 def _no_invitation() -> ProblemError:

@@ -2,12 +2,13 @@
 
 What lives here: what an address is, the file read anew for each request. What never does: a
 request. Invariants: an address carries no credential; a file that strangers can change is refused,
-since whoever writes it gets every credential that is sent; a file that turned unusable later
-changes nothing.
+since whoever writes it gets every credential that is sent; after https a file leads to no plaintext
+beyond loopback; a file that turned unusable later changes nothing.
 """
 
 import logging
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ class Whereabouts:
         self._file = file
         self.now = check_address(address) if file is None else read_address(file)
         self._unusable = False
+        self._secured = self.now.startswith("https:")
 
     def look(self) -> bool:
         """Read the file again; True when Vault is elsewhere now. Raises nothing."""
@@ -33,16 +35,30 @@ class Whereabouts:
             return False
         before = self.now
         try:
-            self.now = read_address(self._file)
+            found = read_address(self._file)
+            if self._secured and is_plaintext(found):
+                raise SettingsError("the address file leads from https back to plaintext")
         except SettingsError as trouble:
             if not self._unusable:
                 logger.warning("Vault is looked for where it was: %s", trouble)
             self._unusable = True
             return False
-        self._unusable = False
+        self.now, self._unusable = found, False
+        self._secured = self._secured or found.startswith("https:")
         if self.now != before:
             logger.info("Vault is at %s now, no longer at %s", self.now, before)
         return self.now != before
+
+
+def is_plaintext(address: str) -> bool:
+    """Whether others could read along: http, and not to this machine itself."""
+    parts = urlsplit(address)
+    if parts.scheme != "http" or parts.hostname == "localhost":
+        return False
+    try:
+        return not ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return True
 
 
 def read_address(file: Path) -> str:
