@@ -3,6 +3,8 @@
 import asyncio
 import datetime
 import json
+import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +96,29 @@ async def test_the_first_check_and_every_change_are_told_once_in_order(watch: Wa
     assert not any(REPEAT in said for _, said in watch.world.delivered)
     assert await watch.undelivered() == []
     assert watch.count("sent") == 3
+
+
+def in_pieces(handler: Any) -> None:
+    """The ordinary answer, but its body arrives a byte at a time."""
+    code, body = handler.ordinary()[:2]
+    handler.send_response(code)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for place in range(len(body)):
+        handler.wfile.write(body[place : place + 1])
+        handler.wfile.flush()
+        time.sleep(0.001)
+
+
+async def test_an_answer_that_arrives_in_pieces_is_read_to_its_end(watch: Watch) -> None:
+    """Half an answer would be a doubt, and a doubt is a second message."""
+    await watch.becomes("active")
+    await watch.subscribe()
+    await watch.becomes("suspended")
+    watch.world.acts.append(in_pieces)
+    assert await watch.rounds.courier.deliver() == 1
+    assert (watch.count("sent"), watch.count("postponed")) == (1, 0)
 
 
 async def test_all_watchers_are_told_and_who_left_is_not(watch: Watch) -> None:

@@ -82,7 +82,7 @@ class Telegram:
                 self._session.post(url, json=content, allow_redirects=False) as response,
             ):
                 status = response.status
-                body = await response.content.read(_ANSWER_BYTES)
+                body = await _whole(response.content)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             return NotSent("Telegram cannot be reached")
         except (aiohttp.ClientError, OSError) as error:
@@ -90,6 +90,16 @@ class Telegram:
         except TimeoutError:
             return Doubtful(f"no answer within {SEND_SECONDS:.0f} s")
         return _outcome(status, body)
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """All of it, but of an answer that is too long no more than shows that it is."""
+    body = bytearray()
+    async for piece in content.iter_chunked(_ANSWER_BYTES):
+        body += piece
+        if len(body) > _ANSWER_BYTES:
+            break
+    return bytes(body)
 
 
 def _outcome(status: int, body: bytes) -> Outcome:
