@@ -114,8 +114,6 @@ def in_pieces(handler: Any) -> None:
 async def test_an_answer_that_arrives_in_pieces_is_read_to_its_end(watch: Watch) -> None:
     """Half an answer would be a doubt, and a doubt is a second message."""
     await watch.becomes("active")
-    await watch.subscribe()
-    await watch.becomes("suspended")
     watch.world.acts.append(in_pieces)
     assert await watch.rounds.courier.deliver() == 1
     assert (watch.count("sent"), watch.count("postponed")) == (1, 0)
