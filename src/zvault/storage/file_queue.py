@@ -77,13 +77,7 @@ class CommitQueue:
         self._running: asyncio.Task[None] | None = None
 
     async def submit(self, operations: Sequence[Operation]) -> None:
-        """Returns when the operations are durable; raises what went wrong with them.
-
-        Does not suspend when commits wait for no disk and none is under way.
-        """
-        if self._at_once and self._running is None:
-            self._commit_now(operations)
-            return
+        """Returns when the operations are durable; raises what went wrong with them."""
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(operations, done))
         if self._running is None:
@@ -118,13 +112,8 @@ class CommitQueue:
                     tidy = None
         finally:
             self._running = None
-            if not is_settled:
-                self._watch(loop)
-
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """There is something to settle once it is quiet."""
-        if self._quiet_seconds and self._timer is None:
-            self._timer = loop.call_later(self._quiet_seconds, self._look_for_quiet)
+            if self._quiet_seconds and self._timer is None and not is_settled:
+                self._timer = loop.call_later(self._quiet_seconds, self._look_for_quiet)
 
     async def _is_done(self, tidy: Tidy) -> bool:
         """A failure of the disk shows at the next commit; a defect must not hang who waits."""
@@ -144,20 +133,6 @@ class CommitQueue:
             self._running = asyncio.create_task(self._drain(tidy))
         else:
             self._timer = loop.call_later(max(left, 0.1), self._look_for_quiet)
-
-    def _commit_now(self, operations: Sequence[Operation]) -> None:
-        """One caller's, on the loop: no future, no task, no thread."""
-        loop = asyncio.get_running_loop()
-        self._last = loop.time()
-        error: Exception | None
-        try:
-            (error,) = self._committer.commit([operations])
-        except Exception as defect:
-            error = defect
-        self._outcome(operations, error is None)
-        self._watch(loop)
-        if error is not None:
-            raise error
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         work = [waiting.operations for waiting in batch]
