@@ -119,7 +119,8 @@ def test_look_ups_go_by_a_keyed_hash_of_what_was_given() -> None:
     for reader in (TokenStore.read, TokenStore.id_of_accessor):
         assert "self.salted(" in inspect.getsource(reader)
     assert "hmac" in inspect.getsource(RoleEntry.secret_id_key)
-    assert "role.secret_id_key(name, secret_id)" in inspect.getsource(approle_login)
+    assert "store.secret_id_key(name, role, secret_id)" in inspect.getsource(approle_login)
+    assert "keyed(role.hmac_key, secret_id)" in inspect.getsource(approle_store)
     assert "same_text(role.role_id, role_id)" in inspect.getsource(approle_login)
     assert "salt" in inspect.getsource(approle_store)
 
