@@ -36,6 +36,8 @@ from zakupai_common.web.settings import (
 
 EXIT_USAGE, EXIT_SECRETS, EXIT_DATABASE = 2, 3, 4
 _GRACE_SECONDS = 10
+_COLLECT_AFTER = (20_000, 20, 20)
+"""New containers before the collector looks at the young ones, and how often it looks further."""
 _log = logging.getLogger("zakupai.start")
 
 
@@ -122,6 +124,7 @@ def _serve(service: Service, settings: ServiceSettings, store: SecretStore) -> i
     )
     gc.collect()
     gc.freeze()  # what is there now stays: no collection needs to look at it again
+    gc.set_threshold(*_COLLECT_AFTER)
     server.run()
     return 0 if server.started else 1
 
