@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zakupai_common.goszakup import Goszakup, GoszakupMetrics, Patience, goszakup_client
 from zakupai_common.vault.declared import Declared
+from zakupai_common.web.background import background, seconds_between
 from zakupai_common.web.parts import Parts
 from zakupai_common.web.settings import SettingsError
 from zakupai_etl.attachments.fetch import Fetcher, fetcher
@@ -49,7 +50,7 @@ class Engine:
 @asynccontextmanager
 async def engine(parts: Parts) -> AsyncIterator[None]:
     """``parts.own(Engine)`` while the app runs."""
-    every, hosts = _look_seconds(parts), _hosts(parts)
+    every, hosts = seconds_between(parts.settings, LOOK_OPTION, "15"), _hosts(parts)
     folder = await asyncio.to_thread(_folder, parts)
     urls, vault = parts.settings.urls, parts.secrets
     metrics = EtlMetrics(parts.registry)
@@ -64,15 +65,8 @@ async def engine(parts: Parts) -> AsyncIterator[None]:
         parts.put(Engine(metrics, goszakup, worker, readers, folder, fetching))
         async with contextlib.AsyncExitStack() as stack:
             if every:
-                await stack.enter_async_context(_going(worker, every))
+                await stack.enter_async_context(background(worker.forever(every), "runs"))
             yield
-
-
-def _look_seconds(parts: Parts) -> float:
-    told = parts.settings.options.get(LOOK_OPTION, "15")
-    if not (told.isascii() and told.isdigit() and int(told) <= 86400):
-        raise SettingsError(f"{LOOK_OPTION} is no number of seconds")
-    return float(told)
 
 
 def _hosts(parts: Parts) -> Hosts:
@@ -92,14 +86,3 @@ def _folder(parts: Parts) -> Folder:
     except OSError as error:
         raise SettingsError(f"{FOLDER_OPTION}: {error.strerror}") from None
     return folder
-
-
-@asynccontextmanager
-async def _going(worker: Worker, every_seconds: float) -> AsyncIterator[None]:
-    task = asyncio.create_task(worker.forever(every_seconds), name="runs")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -3,7 +3,6 @@
 What lives here: the parts and how they are wired. What never does: a decision.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Scope
 
 from zakupai_common.vault.declared import Declared
+from zakupai_common.web.background import background
 from zakupai_common.web.body_limit import BodyLimit
 from zakupai_common.web.errors import ProblemError
 from zakupai_common.web.parts import Parts
@@ -153,12 +153,9 @@ async def gateway(parts: Parts) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _settling(keys: ApiKeys) -> AsyncIterator[None]:
-    task = asyncio.create_task(settle_for_ever(keys))
     try:
-        yield
+        async with background(settle_for_ever(keys), "settling"):
+            yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
         with contextlib.suppress(ProblemError):  # billing away: the last few are not counted
             await keys.settle(everything=True)

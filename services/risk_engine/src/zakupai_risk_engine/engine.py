@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from zakupai_common.goszakup import Goszakup, GoszakupMetrics, goszakup_client
 from zakupai_common.vault.declared import Declared
+from zakupai_common.web.background import background, seconds_between
 from zakupai_common.web.parts import Parts
-from zakupai_common.web.settings import SettingsError
 from zakupai_risk_engine import lots
 from zakupai_risk_engine.messages import outbox
 from zakupai_risk_engine.messages.courier import Courier
@@ -58,27 +58,9 @@ async def engine(parts: Parts) -> AsyncIterator[None]:
         parts.put(Engine(metrics, goszakup, validator, rounds))
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(validator.close)
-            if every := _round_seconds(parts):
-                await stack.enter_async_context(_going(rounds, every))
+            if every := seconds_between(parts.settings, ROUND_OPTION, "300"):
+                await stack.enter_async_context(background(rounds.forever(every), "rounds"))
             yield
-
-
-def _round_seconds(parts: Parts) -> float:
-    told = parts.settings.options.get(ROUND_OPTION, "300")
-    if not (told.isascii() and told.isdigit() and int(told) <= 86400):
-        raise SettingsError(f"{ROUND_OPTION} is no number of seconds")
-    return float(told)
-
-
-@asynccontextmanager
-async def _going(rounds: Rounds, every_seconds: float) -> AsyncIterator[None]:
-    task = asyncio.create_task(rounds.forever(every_seconds), name="rounds")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def _figures(parts: Parts) -> Figures:
