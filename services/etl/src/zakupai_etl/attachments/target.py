@@ -16,7 +16,8 @@ LONGEST_URL = 2000
 _HOST = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9-]*[a-z][a-z0-9-]*"
 )
-"""Its last part has a letter, so it is no address, however written."""
+"""Its last part has a letter. What some resolvers read as an address all the same (``0x7f000001``)
+is refused for the address that they find."""
 
 Hosts = AbstractSet[tuple[str, int]]
 

@@ -111,12 +111,6 @@ async def claim(connection: AsyncConnection, now: datetime.datetime) -> Claimed 
     return Claimed(row.id, row.claims, owner, Window(row.window_from, row.window_to))
 
 
-async def is_running(connection: AsyncConnection) -> bool:
-    """Whether there is a run that somebody should work on."""
-    query = select(RUNS.c.id).where(RUNS.c.status == Status.RUNNING.value)
-    return await connection.scalar(query) is not None
-
-
 async def parts_of(connection: AsyncConnection, run_id: int) -> Sequence[Row[Any]]:
     """Its parts in their order."""
     query = select(PARTS).where(PARTS.c.run_id == run_id).order_by(PARTS.c.position)
@@ -264,8 +258,9 @@ async def run(connection: AsyncConnection, run_id: int) -> Row[Any] | None:
 
 
 async def active(connection: AsyncConnection) -> int | None:
-    """The id of the run that is under way."""
-    found = await connection.scalar(select(RUNS.c.id).where(RUNS.c.status == "running"))
+    """The id of the run that is under way; None when there is none."""
+    query = select(RUNS.c.id).where(RUNS.c.status == Status.RUNNING.value)
+    found = await connection.scalar(query)
     return None if found is None else int(found)
 
 

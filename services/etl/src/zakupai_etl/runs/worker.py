@@ -90,7 +90,7 @@ class Worker:
         Raises DatabaseUnavailableError, VaultClientError: the run goes on next time.
         """
         async with self._database.begin() as connection:
-            if not await store.is_running(connection):
+            if await store.active(connection) is None:
                 return None
         async with self._database.try_lock(store.WORKER_LOCK) as ours:
             if not ours:
