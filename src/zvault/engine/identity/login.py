@@ -20,7 +20,8 @@ from zvault.engine.leases.ttl import Granted, PastMaxTtlError, TtlRequest, decid
 from zvault.engine.mounts.mounted import Mounted, prefix_of
 from zvault.engine.mounts.service import MountService
 from zvault.engine.policy import builtin
-from zvault.engine.tokens.mint import Kept, Mint
+from zvault.engine.tokens.kept import Kept
+from zvault.engine.tokens.mint import Mint
 from zvault.engine.tokens.service import TokenService
 from zvault.records.tokens import BATCH, SERVICE, TokenEntry
 

@@ -8,7 +8,7 @@ import pytest
 from tests.support.running import Running, fresh
 from zvault.engine.api import Auth, Operation
 from zvault.engine.errors import EngineError, InvalidRequestError, PermissionDeniedError
-from zvault.engine.tokens.mint import KEPT, MAX_KEPT_BYTES, Kept
+from zvault.engine.tokens.kept import KEPT, MAX_KEPT_BYTES, Kept
 from zvault.storage.api import Delete
 
 OFTEN = 3

@@ -18,7 +18,8 @@ from zvault.engine.policy import builtin
 from zvault.engine.policy.acl import glob_matches
 from zvault.engine.services import Services
 from zvault.engine.tokens.creation import TokenPlan, TokenWish, plan_token
-from zvault.engine.tokens.mint import MAX_KEPT_BYTES, Kept, Mint
+from zvault.engine.tokens.kept import MAX_KEPT_BYTES, Kept
+from zvault.engine.tokens.mint import Mint
 from zvault.records.mounts import AUTH
 from zvault.records.token_roles import TokenRole
 from zvault.records.tokens import BATCH, SERVICE, TokenEntry
