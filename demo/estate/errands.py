@@ -56,13 +56,8 @@ class Errands:
     @property
     def headers(self) -> Headers:
         """The API key as long as its plan allows, else the access token."""
-        return (
-            self.person.key if self.with_key and self.ledger.number < MOST_WITH_KEY else self.bearer
-        )
-
-    @property
-    def bearer(self) -> Headers:
-        return self.person.bearer
+        plan_allows = self.with_key and self.ledger.number < MOST_WITH_KEY
+        return self.person.key if plan_allows else self.person.bearer
 
     def vat(self) -> bool:
         amount = Decimal(secrets.randbelow(10**9) + 1) / 100

@@ -145,7 +145,8 @@ class Troupe:
         folder = self.place.work / ERRANDS
         folder.mkdir(mode=0o700)
         lot = secrets.randbelow(2**61) + 1
-        self._keep_lot(person, lot)
+        person.keep_lot(lot, LOTS[0])
+        person.get("POST", "/api/risk-engine/risk/score", person.bearer, {"lot_id": lot})
         write_orders(self._orders, Orders())
         names = [f"{one.name}.jwt" for one in self.estate.services]
         names += [f"{one.name}.key" for one in self.estate.services if one.name in WITH_KEY]
@@ -172,18 +173,6 @@ class Troupe:
             return {one.lane for one in self.programs.requests} == set(names)
 
         self.estate.programs.wait(ERRANDS, all_ask, _BEGIN_SECONDS)
-
-    @staticmethod
-    def _keep_lot(person: Person, number: int) -> None:
-        lot = LOTS[0]
-        body = {
-            "title": "Лот",
-            "price": lot.price,
-            "customer_bin": "123456789012",
-            "prices": [{"source": "demo", "price": p, "quantity": q} for p, q in lot.market],
-        }
-        person.get("PUT", f"/api/risk-engine/risk/lots/{number}", person.bearer, body)
-        person.get("POST", "/api/risk-engine/risk/score", person.bearer, {"lot_id": number})
 
     @property
     def _orders(self) -> Path:

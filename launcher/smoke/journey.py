@@ -6,7 +6,6 @@ taken from the answer it judges; rows are read back from PostgreSQL by its admin
 
 import secrets
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +17,6 @@ from launcher.smoke.person import Headers, Person, invite
 
 _SETTLE_SECONDS = 15.0
 """The gateway tells billing what a key did when it forgets it, after 5 seconds."""
-_CUSTOMER = "123456789012"
 
 
 @dataclass
@@ -108,7 +106,7 @@ class Journey:
 
     def score_all(self) -> str:
         for number, lot in enumerate(self.lots):
-            self._keep(self._first_lot + number, lot)
+            self.person.keep_lot(self._first_lot + number, lot)
             self._score(self._first_lot + number, lot, self.bearer)
         violating = sum(bool(lot.violates) for lot in self.lots)
         return f"{len(self.lots)} lots, {violating} of them violate"
@@ -176,19 +174,6 @@ class Journey:
             "the key still opens",
         )
         return "401"
-
-    def _keep(self, number: int, lot: Lot) -> None:
-        body = {
-            "title": "Лот",
-            "price": lot.price,
-            "customer_bin": _CUSTOMER,
-            "plan_id": 1,
-            "deadline": (datetime.now(UTC) + timedelta(days=40)).isoformat(),
-            "prices": [
-                {"source": "smoke", "price": one, "quantity": count} for one, count in lot.market
-            ],
-        }
-        self._get("PUT", f"/api/risk-engine/risk/lots/{number}", self.bearer, body)
 
     def _score(self, number: int, lot: Lot, headers: Headers) -> None:
         answer = self._get("POST", "/api/risk-engine/risk/score", headers, {"lot_id": number})

@@ -9,6 +9,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import requests
 from launcher.estate import Estate
 from launcher.programs import beside_python, plain_environment, run_once
 from launcher.smoke.checks import CheckFailedError
+from launcher.smoke.expected import Lot
 
 TIMEOUT_SECONDS = 60.0
 _TRIES, _LONGEST_WAIT_SECONDS = 6, 5.0
@@ -40,12 +42,15 @@ class Person:
     def __post_init__(self) -> None:
         self.session.trust_env = False
 
-    def ask(self, method: str, path: str, headers: Headers, body: Any = None) -> requests.Response:
-        """One request, never sent twice."""
+    def ask(
+        self, method: str, path: str, headers: Headers, body: Any = None, file: bytes | None = None
+    ) -> requests.Response:
+        """One request, never sent twice; ``file`` is a body as it is."""
         return self.session.request(
             method,
             self.gateway + path,
             json=body,
+            data=file,
             headers=headers,
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
@@ -59,15 +64,8 @@ class Person:
 
     def upload(self, table: str) -> Any:
         """A CSV for etl; the upload as it was kept. Raises CheckFailedError."""
-        path = "/api/etl/upload-batch"
-        answer = self.session.request(
-            "POST",
-            self.gateway + path,
-            data=table.encode(),
-            headers={**self.bearer, "Content-Type": "text/csv"},
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
+        path, headers = "/api/etl/upload-batch", {**self.bearer, "Content-Type": "text/csv"}
+        answer = self.ask("POST", path, headers, file=table.encode())
         return _content(f"POST {path}", answer, 201)
 
     def choose_password(self, invitation: str) -> None:
@@ -99,6 +97,20 @@ class Person:
         money = {"amount": payment["amount"], "currency": payment["currency"]}
         path = f"/api/billing/payments/{payment['payment_id']}/confirm"
         self.get("POST", path, self.bearer, money)
+
+    def keep_lot(self, number: int, lot: Lot) -> None:
+        """From now on risk-engine knows the lot; needs the scope ``risk:write``."""
+        body = {
+            "title": "Лот",
+            "price": lot.price,
+            "customer_bin": "123456789012",
+            "plan_id": 1,
+            "deadline": (datetime.now(UTC) + timedelta(days=40)).isoformat(),
+            "prices": [
+                {"source": "smoke", "price": one, "quantity": count} for one, count in lot.market
+            ],
+        }
+        self.get("PUT", f"/api/risk-engine/risk/lots/{number}", self.bearer, body)
 
     @property
     def user(self) -> str:
