@@ -99,15 +99,15 @@ def test_a_password_that_is_not_the_one_in_vault_fails_it_by_name(estate: Estate
 
 def test_a_ratio_that_the_evaluations_do_not_give_fails_it_by_name(estate: Estate) -> None:
     """The metric counts ``lots``; the smoke counts the evaluations and its own requests."""
-    flip = "UPDATE lots SET violation = NOT violation WHERE id = ANY(%s)"
+    blame = "UPDATE lots SET violation = true WHERE NOT violation RETURNING id"
     with estate.postgres.connect("risk-engine") as connection:
-        before = [row[0] for row in connection.execute("SELECT id FROM lots").fetchall()]
-        connection.execute(flip, (before,))
+        blamed = [row[0] for row in connection.execute(blame).fetchall()]
+    assert blamed
     try:
         told = smoke(estate.place.work, PATH="")
-    finally:  # the smoke's own lots are as they must be
+    finally:
         with estate.postgres.connect("risk-engine") as connection:
-            connection.execute(flip, (before,))
+            connection.execute("UPDATE lots SET violation = false WHERE id = ANY(%s)", (blamed,))
     assert told.code == 1
     wanted = {"metrics: known before the requests", f"risk-engine's metrics port: {METRICS[0]}"}
     assert told.names("failed") == wanted

@@ -1,6 +1,7 @@
 """Stage 9 with a certificate that expires while it serves: seen, and mended by one command."""
 
 import os
+import re
 import signal
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,9 @@ from zvault.ops.tls.files import TlsPaths, load_authority, load_pair, write_pair
 from zvault.ops.tls.renewal import utc
 
 __all__ = ["seaweed"]
+
+CUT = re.compile(r"RemoteDisconnected|ConnectionReset|BrokenPipe|SSLEOF")
+"""What a client sees of a connection that a reloading front door closed."""
 
 
 def expire(site: RealSite) -> None:
@@ -58,5 +62,7 @@ def test_an_expired_certificate_fails_the_smoke_test_and_one_command_renews_it_e
         client.start()
         site.must("stage", "certificate")
         client.stop()
-        assert client.failures == []
         assert client.number > 5
+        # What docs/frontdoor.md promises of a reload: the one request of that moment may be cut.
+        assert len(client.failures) <= 1
+        assert all(CUT.search(failure) for failure in client.failures), client.failures
