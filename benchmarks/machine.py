@@ -6,9 +6,9 @@ begins, because Go counts its cores once, at its start.
 
 import os
 import platform
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,12 @@ def describe() -> dict[str, str | int]:
     }
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far, its ended threads included (proc(5): utime, stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo") as file:  # noqa: PTH123
@@ -53,10 +59,3 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.machine()
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -17,7 +17,8 @@ from pathlib import Path
 import hvac
 
 from benchmarks.certificate import make_pair
-from benchmarks.machine import free_port, pinned_to
+from benchmarks.machine import cpu_seconds, pinned_to
+from launcher.ports import free_ports
 
 SECRETS = 1_000
 VALUE_BYTES = 230
@@ -69,9 +70,8 @@ class BenchServer:
         return self.directory / "audit.log"
 
     def cpu_seconds(self) -> float:
-        """Processor time used so far, in user and kernel mode (proc(5): utime, stime)."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time used so far."""
+        return cpu_seconds(self.process.pid)
 
     def resident_mib(self) -> float:
         """Memory that is really there."""
@@ -140,7 +140,7 @@ def _start(
     storage: str = "",
 ) -> BenchServer:
     directory.mkdir(parents=True, exist_ok=True)
-    port, tls_port = free_port(), free_port()
+    port, tls_port = free_ports(2)
     pair = make_pair(directory)
     (directory / "data").mkdir(exist_ok=True)
     (directory / "config.hcl").write_text(

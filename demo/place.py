@@ -7,11 +7,12 @@ never does: a process.
 import json
 import os
 import shutil
-import socket
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from launcher.ports import free_ports
 
 ROOT = Path(__file__).parent.parent
 MUSEUM = ROOT / "tests" / "museum" / "stores"
@@ -148,7 +149,7 @@ def prepare(work: Path) -> tuple[Place, dict[str, Any]]:
     """A fresh work directory with the museum's store as the site's; what must be found in it."""
     if work.exists():
         shutil.rmtree(work)
-    place = Place(work, Ports(*_free_ports(4)))
+    place = Place(work, Ports(*free_ports(4)))
     for folder in (work, place.private, place.ledger, place.logs, place.site):
         folder.mkdir(mode=0o700)
     place.vault.mkdir(parents=True)
@@ -215,16 +216,3 @@ def write_private(path: Path, content: bytes) -> None:
 
 def _quoted(path: Path) -> str:
     return json.dumps(str(path))
-
-
-def _free_ports(count: int) -> list[int]:
-    held = []
-    try:
-        for _ in range(count):
-            probe = socket.socket()
-            held.append(probe)
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in held]
-    finally:
-        for probe in held:
-            probe.close()

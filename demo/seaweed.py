@@ -10,12 +10,13 @@ import http.client
 import json
 import os
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from launcher.ports import free_ports
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -23,6 +24,8 @@ _PORTS = (
     "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
     "filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc",
 )  # fmt: skip
+_BELOW = 55536
+"""Weed adds 10000 to some of its ports."""
 _START_SECONDS = 60.0
 _STOP_SECONDS = 3.0
 
@@ -102,7 +105,7 @@ def start(
     key_id, secret = secrets.token_hex(8), secrets.token_hex(20)
     config = directory / "s3.json"
     _write_config(config, key_id, secret)
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    ports = dict(zip(_PORTS, free_ports(len(_PORTS), below=_BELOW), strict=True))
     with (directory / "weed.log").open("ab") as log:
         process = subprocess.Popen(
             _command(binary, config, ports),
@@ -165,21 +168,3 @@ def _write_config(path: Path, key_id: str, secret: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump({"identities": [identity]}, file)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different; below 55536 because weed adds 10000 to some."""
-    held: list[socket.socket] = []
-    ports: list[int] = []
-    try:
-        while len(ports) < count:
-            probe = socket.socket()
-            held.append(probe)
-            probe.bind((HOST, 0))
-            port = int(probe.getsockname()[1])
-            if port < 55536:
-                ports.append(port)
-    finally:
-        for probe in held:
-            probe.close()
-    return ports

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.programs import free_ports
+from launcher.ports import free_ports
 
 ROOT = Path(__file__).parent.parent
 DEFAULT = ROOT / ".services"

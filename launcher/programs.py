@@ -6,7 +6,6 @@ Invariant: only a process that the record names is ever signalled (``zvault.base
 pid that went to somebody else is left alone.
 """
 
-import contextlib
 import json
 import os
 import signal
@@ -115,15 +114,6 @@ def plain_environment(home: Path) -> dict[str, str]:
 def beside_python(program: str) -> Path:
     """A program of this environment."""
     return Path(sys.executable).parent / program
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that are free now, all different."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def answers(port: int) -> bool:

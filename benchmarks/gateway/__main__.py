@@ -18,9 +18,9 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.gateway.stage import Stage, cpu_seconds, staged
+from benchmarks.gateway.stage import Stage, staged
 from benchmarks.load import LoadResult, LoadTool, pick_tool
-from benchmarks.machine import describe, pick_cores
+from benchmarks.machine import cpu_seconds, describe, pick_cores
 from benchmarks.scenarios import Scenario
 from benchmarks.servers import Access, BenchError
 from zakupai_common.redis import RedisSettings, make_redis

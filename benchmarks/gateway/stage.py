@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
-from benchmarks.machine import Cores, free_port, pinned_to
+from benchmarks.machine import Cores, pinned_to
 from benchmarks.servers import BenchError
+from launcher.ports import free_ports
 from launcher.programs import beside_python, plain_environment
 from launcher.redis_server import RedisServer
 from zakupai_common.testing.controls import deliver
@@ -86,7 +87,7 @@ class Stage:
 @contextmanager
 def staged(folder: Path, cores: Cores) -> Iterator[Stage]:
     """All of them, until the end. Raises BenchError."""
-    upstream, gateway, bare, nginx, redis_port = (free_port() for _ in range(5))
+    upstream, gateway, bare, nginx, redis_port = free_ports(5)
     redis, password = RedisServer(folder / "redis", redis_port), secrets.token_urlsafe(24)
     with ExitStack() as stack:
         redis.start(password)
@@ -151,12 +152,6 @@ def staged(folder: Path, cores: Cores) -> Iterator[Stage]:
             password,
             pids,
         )
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time of a process so far: the scheduler's nanoseconds, not its ticks of 10 ms."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 @contextmanager

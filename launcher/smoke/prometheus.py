@@ -14,7 +14,8 @@ from typing import Any
 
 import requests
 
-from launcher.programs import LauncherError, Programs, free_ports
+from launcher.ports import free_ports
+from launcher.programs import LauncherError, Programs
 
 NAME = "prometheus"
 WAIT_SECONDS = 120.0

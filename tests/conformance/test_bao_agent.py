@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from launcher.ports import free_port
 from tests.support.engine_server import start_server
-from tests.support.real import free_port, require
+from tests.support.real import require
 
 pytestmark = pytest.mark.real("openbao-2.6.2")
 POLICY = 'path "kv/data/app/*" { capabilities = ["read"] }'

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from launcher.ports import free_port
 from tests.support.engine_server import EngineServer, start_server
 from tests.support.openbao import OpenBao
-from tests.support.real import free_port, require
+from tests.support.real import require
 
 pytestmark = pytest.mark.real("openbao-2.6.2")
 VOLATILE = re.compile(

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from launcher.ports import free_port
 from tests.support.engine_server import EngineServer
 from tests.support.openbao import OpenBao
-from tests.support.real import free_port, require
+from tests.support.real import require
 from zvault.base.clock import SystemClock
 from zvault.engine.api import Operation, Request
 from zvault.engine.audit.declared import DeclaredDevice

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.real import free_port
+from launcher.ports import free_port
 
 START_SECONDS = 30.0
 COMMAND = [sys.executable, "-m", "zvault.cli.main", "server"]

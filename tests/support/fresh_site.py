@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.ports import free_ports
 from tests.support.cli import Ran, zvault
-from tests.support.real import free_port
 from zvault.app.doors_process import agent_process, server_process
 from zvault.app.site import Site, load_site
 
@@ -59,7 +59,7 @@ class FreshSite:
 def fresh_site(root: Path, declare: str = "") -> Iterator[FreshSite]:
     """Nothing of it is started yet; all of it is stopped at the end."""
     root.mkdir(parents=True, exist_ok=True)
-    ports = [free_port() for _ in range(4)]
+    ports = free_ports(4)
     (root / "zvault.toml").write_text(
         f'[server]\nplain_address = "127.0.0.1:{ports[0]}"\ntls_address = "127.0.0.1:{ports[1]}"\n'
         f'[frontdoor]\nplain_address = "127.0.0.1:{ports[2]}"\n'

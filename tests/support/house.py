@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.ports import free_ports
 from tests.support.certificates import TestPki, make_pki
 from tests.support.golden import Golden, unpack
 from tests.support.openbao import OpenBao
-from tests.support.real import free_port, require
+from tests.support.real import require
 from zvault.ops.frontdoor.door import FrontDoor
 from zvault.ops.frontdoor.settings import FrontDoorSettings
 
@@ -38,14 +39,6 @@ class House:
         while server.request("GET", "sys/health")[0] != 200:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different."""
-    ports: set[int] = set()
-    while len(ports) < count:
-        ports.add(free_port())
-    return list(ports)
 
 
 def door_settings(place: Path, pki: TestPki) -> FrontDoorSettings:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.real import free_port, require
+from launcher.ports import free_port
+from tests.support.real import require
 
 VERSION = "openbao-2.6.2"
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
@@ -30,10 +29,3 @@ def require(server: str) -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"{server} is missing and CI skips nothing: {fix}")
     pytest.skip(f"{server} is missing: {fix}")
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

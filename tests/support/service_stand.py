@@ -21,12 +21,12 @@ import psycopg
 from fastapi import FastAPI
 
 from launcher.outside import Outside, World, outside
+from launcher.ports import free_ports
 from launcher.postgres import Postgres
 from launcher.programs import Programs, beside_python, plain_environment, run_once
 from launcher.redis_server import RedisServer
 from launcher.roster import FOLDER_OPTIONS, MAKERS, OUTSIDE_SECRETS, first_values
 from launcher.vault import MOUNT, policy_file
-from tests.support.house import free_ports
 from tests.support.openbao import OpenBao, running
 from zakupai_common.migrations import upgrade
 from zakupai_common.vault.settings import VaultSettings

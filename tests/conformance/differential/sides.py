@@ -13,9 +13,10 @@ from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
+from launcher.ports import free_port
 from tests.support.engine_server import EngineServer, start_server
 from tests.support.openbao import OpenBao
-from tests.support.real import free_port, require
+from tests.support.real import require
 from tests.support.transcript import Player
 
 NO_CONTENT = 204

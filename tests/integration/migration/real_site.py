@@ -19,9 +19,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from demo.seaweed import Seaweed
+from launcher.ports import free_ports
 from tests.support.cli import Ran, zvault
 from tests.support.golden import Golden, unpack
-from tests.support.real import free_port
 from tests.support.seaweed import fresh_bucket
 from zvault.app.doors_process import agent_process, server_process
 from zvault.app.site import Site, load_site
@@ -130,7 +130,7 @@ def _private(path: Path, text: str) -> None:
 
 
 def _toml(seaweed: Seaweed | None) -> str:
-    ports = [free_port() for _ in range(4)]
+    ports = free_ports(4)
     bucket = fresh_bucket(seaweed) if seaweed else "no-bucket"
     endpoint = seaweed.endpoint if seaweed else "http://127.0.0.1:1"
     return f"""

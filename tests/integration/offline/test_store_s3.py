@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from demo.seaweed import Seaweed
+from launcher.ports import free_port
 from tests.support.cli import zvault
 from tests.support.golden import Golden
 from tests.support.golden_storage import in_memory
 from tests.support.openbao import OpenBao
-from tests.support.real import free_port
 from tests.support.seaweed import fresh_bucket, s3_options, seaweed
 from zvault.storage.copy import copy_store
 from zvault.storage.s3 import S3Storage

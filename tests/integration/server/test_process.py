@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from demo.seaweed import Seaweed
+from launcher.ports import free_port
 from tests.support.certificates import make_pki
 from tests.support.engine_server import COMMAND, EngineServer, start_server
 from tests.support.golden import unpack
-from tests.support.real import free_port
 from tests.support.seaweed import fresh_bucket
 from tests.support.seaweed import seaweed as seaweed  # a fixture
 from zvault.storage.keys import MIGRATION_KEY

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from launcher.ports import free_port
 from tests.support.golden import unpack
-from tests.support.real import free_port, require
+from tests.support.real import require
 from zvault.app.geography import SiteGeography
 from zvault.app.site import load_site
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from demo.seaweed import Seaweed
+from launcher.ports import free_port
 from tests.support.golden import unpack
-from tests.support.real import free_port
 from tests.support.seaweed import fresh_bucket, s3_options, seaweed  # noqa: F401
 from zvault.base.secret import Secret
 from zvault.storage import errors

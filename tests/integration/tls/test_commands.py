@@ -3,10 +3,11 @@
 import subprocess
 from pathlib import Path
 
+from launcher.ports import free_port
 from tests.support.cli import Ran, zvault
 from tests.support.golden import unpack
 from tests.support.openbao import OpenBao
-from tests.support.real import free_port, require
+from tests.support.real import require
 from zvault.ops.tls.files import TlsPaths
 
 VERIFY = "verify -x509_strict -purpose sslserver -verify_ip 127.0.0.1 -CAfile ca.pem vault-cert.pem"

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from launcher.ports import free_port
 from tests.support.cli import command, environment
 from tests.support.golden import Golden, unpack
 from tests.support.golden_storage import shares_of
 from tests.support.keyfiles import PASSWORD, make_key_file
-from tests.support.real import ROOT, free_port
+from tests.support.real import ROOT
 from zvault.base.secret import Secret
 from zvault.ops.runtime.embedded import EmbeddedRuntime
 from zvault.ops.runtime.process import DetachedProcess

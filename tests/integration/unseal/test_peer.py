@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from launcher.ports import free_port
 from tests.support.keyfiles import make_shares
-from tests.support.real import free_port
 from zvault.base.errors import UsageError
 from zvault.base.secret import Secret
 from zvault.ops.unseal.errors import UntrustedPeerError

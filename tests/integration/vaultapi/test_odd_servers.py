@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.real import free_port
+from launcher.ports import free_port
 from zvault.base.clock import SystemClock
 from zvault.base.errors import PreconditionError, ZvaultError
 from zvault.base.secret import Secret

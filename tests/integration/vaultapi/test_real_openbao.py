@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from launcher.ports import free_port
 from tests.support.golden import Golden, unpack
 from tests.support.openbao import OpenBao, running
-from tests.support.real import free_port
 from zvault.base.secret import Secret
 from zvault.vaultapi.client import VaultApi
 from zvault.vaultapi.errors import (

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from launcher.outside import Outside, World, status
-from tests.support.house import free_ports
+from launcher.ports import free_ports
 from tests.support.service_stand import Backing, Provided, Stand, standing
 from zakupai_common.web.metrics_port import OPTION
 from zakupai_common.web.settings import SettingsError

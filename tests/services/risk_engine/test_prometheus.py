@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from launcher.outside import Act, Outside, World, cut, garbage, status
-from tests.support.house import free_ports
+from launcher.ports import free_ports
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.service_stand import Backing, Provided, serving
 from zakupai_common.goszakup import Reason

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from launcher.ports import free_port
 from tests.support.cli import zvault
-from tests.support.real import free_port, require
+from tests.support.real import require
 from zvault.storage import file_log_format as form
 from zvault.storage.api import Delete, Operation, Put
 from zvault.storage.errors import (
