@@ -64,7 +64,7 @@ check: dev ## ruff, mypy, import rules
 	$(BIN)/lint-imports
 
 test: check ## the whole suite; sets itself up
-	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist loadfile --durations 25
+	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25
 
 conformance: dev $(HVAC)/.stamp ## hvac's own integration suite against the engine: 286 tests
 	$(BIN)/python -m tests.conformance.hvac_suite $(HVAC)

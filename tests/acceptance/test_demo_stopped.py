@@ -34,11 +34,10 @@ def processes_of(work: Path) -> dict[int, str]:
 @pytest.mark.parametrize(
     ("number", "moment", "options"),
     [
-        (signal.SIGTERM, "wait until the agent has unsealed it", []),
         (signal.SIGTERM, "wait until the agent has unsealed it", ["--services"]),
         pytest.param(signal.SIGINT, "check access to", [], marks=pytest.mark.soak),
     ],
-    ids=["SIGTERM", "SIGTERM with services", "SIGINT"],
+    ids=["SIGTERM with services", "SIGINT"],
 )
 def test_nothing_stays_and_the_exit_code_says_so(
     tmp_path: Path, number: signal.Signals, moment: str, options: list[str]
