@@ -22,6 +22,7 @@ from tests.support.service_stand import Provided, Stand, standing
 from zakupai_common.db import Database
 from zakupai_etl.engine import LOOK_OPTION, Engine
 from zakupai_etl.entities import PAGE_SIZE
+from zakupai_etl.runs.store import WORKER_LOCK
 
 ASKED = ["trd_buy", "lots"]
 
@@ -61,6 +62,12 @@ class MortalDatabase:
         self._faults.after_it()
 
 
+async def is_free(stand: Stand) -> bool:
+    """PostgreSQL has noticed that whoever held the lock is gone."""
+    async with stand.parts.database.try_lock(WORKER_LOCK) as free:
+        return free
+
+
 async def run_with_faults(stand: Stand, faults: Faults) -> bool:
     """Work as a process that dies; whether it did."""
     worker, goszakup = worker_of(stand), stand.parts.own(Engine).goszakup
@@ -77,6 +84,7 @@ async def run_with_faults(stand: Stand, faults: Faults) -> bool:
     try:
         await worker.once()
     except Killed:
+        await until(lambda: is_free(stand))
         return True
     finally:
         goszakup.post = ask  # type: ignore[method-assign]
