@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from launcher.estate import Estate
-from launcher.place import DEFAULT, place_at
+from launcher.place import DEFAULT, is_begun, place_at
 from launcher.programs import LauncherError
 from launcher.roster import SERVICES
 from launcher.smoke.whole import smoke
@@ -22,7 +22,11 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=DEFAULT, help="the folder of everything")
     parser.add_argument("--json", action="store_true", help="smoke: its checks as JSON")
     told = parser.parse_args()
-    estate = Estate(place_at(told.work.absolute(), [one.name for one in SERVICES]), SERVICES, _say)
+    work = told.work.absolute()
+    if told.command != "up" and not is_begun(work):
+        sys.stderr.write("services: nothing was started here: `make services` first\n")
+        return 0 if told.command == "down" else 1
+    estate = Estate(place_at(work, [one.name for one in SERVICES]), SERVICES, _say)
     try:
         if told.command == "up":
             estate.up()

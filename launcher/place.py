@@ -13,6 +13,7 @@ from launcher.ports import free_ports
 
 ROOT = Path(__file__).parent.parent
 DEFAULT = ROOT / ".services"
+_PORTS_FILE = "ports.json"
 VAULT_PORTS = ("vault-plain", "vault-tls", "door-plain", "door-tls")
 OUTSIDE = "outside"
 """The name of the stand-ins for servers of others."""
@@ -65,11 +66,16 @@ class Place:
         return f"http://127.0.0.1:{self.ports[service]}"
 
 
+def is_begun(work: Path) -> bool:
+    """Something was started at ``work`` before."""
+    return (work / _PORTS_FILE).exists()
+
+
 def place_at(work: Path, services: Sequence[str]) -> Place:
     """The place at ``work``; new ports for whatever has none yet."""
     work.mkdir(mode=0o711, parents=True, exist_ok=True)
     (work / "private").mkdir(mode=0o700, exist_ok=True)
-    file = work / "ports.json"
+    file = work / _PORTS_FILE
     ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     wanted = (*VAULT_PORTS, "postgresql", "redis", OUTSIDE, *services, *map(_metrics, services))
     missing = [name for name in wanted if name not in ports]
