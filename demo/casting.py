@@ -22,7 +22,7 @@ from demo.report.outcome import Outcome
 from demo.sabotage import STORE_KINDS, Sabotage
 from demo.screen import Screen
 from demo.story import Story
-from demo.tool import Tool
+from launcher.tool import Tool
 
 
 def cast(

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from demo.tool import wait_until
+from launcher.tool import wait_until
 
 _HEALTH = "/v1/sys/health"
 

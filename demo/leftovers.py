@@ -15,8 +15,8 @@ from pathlib import Path
 
 from demo.doors import start_time
 from demo.place import ESTATE
-from demo.tool import Tool, ToolError
 from launcher.programs import Programs
+from launcher.tool import Tool, ToolError
 
 S3_PROCESS = "s3-process.json"
 _RUN_DIR = Path("monitoring", "vault", "run")

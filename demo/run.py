@@ -39,7 +39,7 @@ from demo.report.outcome import STALL_LIMIT_MS, Outcome
 from demo.report.page import page
 from demo.screen import Screen
 from demo.story import Story
-from demo.tool import Tool
+from launcher.tool import Tool
 
 BAO = ROOT / ".servers" / "openbao-2.6.2" / "bin" / "bao"
 BIN = ROOT / ".venv" / "bin"

@@ -18,7 +18,7 @@ from demo.proof.findings import Verdict
 from demo.report.figures import Kill, Step, step_figures
 from demo.report.outcome import Outcome
 from demo.screen import Screen
-from demo.tool import Tool
+from launcher.tool import Tool
 
 _SETTLE_SECONDS = 0.3
 _ROTATIONS = 1

@@ -24,7 +24,7 @@ from demo.looking import Looking
 from demo.proof.findings import CONFIGURATION, LOST, Finding, Verdict, joined
 from demo.proof.reader import Reader
 from demo.report.outcome import WitnessReport
-from demo.tool import wait_until
+from launcher.tool import wait_until
 
 _START_SECONDS = 30.0
 

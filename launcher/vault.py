@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import hvac
 from hvac.exceptions import InvalidPath
 
-from demo.tool import Tool, ToolError
 from launcher.place import ROOT, Place
 from launcher.programs import LauncherError, beside_python
+from launcher.tool import Tool, ToolError
 from zakupai_common.web.service import Service
 
 MOUNT = "zakupai"

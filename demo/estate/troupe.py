@@ -27,7 +27,6 @@ from demo.looking import Looking
 from demo.place import ESTATE, Place, write_private
 from demo.report.programs import Counts, Programs, Proof
 from demo.story import PromiseBrokenError
-from demo.tool import wait_until
 from launcher.estate import Estate
 from launcher.place import ROOT, place_at
 from launcher.roster import SERVICES, first_values
@@ -35,6 +34,7 @@ from launcher.smoke.expected import LOTS
 from launcher.smoke.grounds import signed
 from launcher.smoke.metrics import scrape
 from launcher.smoke.person import Person, invite
+from launcher.tool import wait_until
 from zakupai_common.web.settings import REFRESH
 from zakupai_gateway.gateway import TABLE
 from zvault.base.process import ProcessIdentity

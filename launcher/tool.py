@@ -30,7 +30,7 @@ class Tool:
     def __call__(self, *arguments: str | Path, timeout_seconds: float = 3600) -> dict[str, Any]:
         """Run one command with ``--json`` and return what it prints. Raises ToolError.
 
-        The demo being stopped is kill -9 for the command, so that nothing works on behind it.
+        The caller being stopped is kill -9 for the command, so that nothing works on behind it.
         """
         argv = [str(Path(sys.executable).parent / "zvault"), *map(str, arguments), "--json"]
         process = subprocess.Popen(
@@ -41,7 +41,7 @@ class Tool:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C is the demo's to pass on
+            start_new_session=True,  # Ctrl-C is the caller's to pass on
         )
         told: list[str] = []
         listener = threading.Thread(target=self._listen, args=(process, told))
