@@ -9,7 +9,9 @@ import redis.exceptions
 
 from launcher.outside import Act, Outside, World, cut, garbage, hang, status
 from tests.support.service_stand import Backing, Stand, stopped
+from zakupai_risk_engine.engine import Engine
 from zakupai_risk_engine.rnu import cache as rnu_cache
+from zakupai_risk_engine.rnu.cache import Checked
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -133,6 +135,28 @@ async def test_many_who_ask_at_once_cause_one_question(
     world.rnu[number] = {"status": "suspended"}
     found = await asyncio.gather(*(validate(risk, number) for _ in range(30)))
     assert {one["state"] for one in found} == {"SUSPENDED"}
+    assert len(world.asked) == 1
+
+
+async def test_who_looked_before_the_answer_was_kept_and_goes_on_after_it_asks_nobody(
+    risk: Stand, world: World, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.rnu[number] = {"status": "suspended"}
+    validator = risk.parts.own(Engine).validator
+    look, looked, answered = validator.last_known, [], asyncio.Event()
+
+    async def last_known(asked: str) -> Checked | None:
+        found = await look(asked)
+        looked.append(found)
+        if len(looked) > 1:
+            await answered.wait()
+        return found
+
+    monkeypatch.setattr(validator, "last_known", last_known)
+    both = [asyncio.create_task(validate(risk, number)) for _ in range(2)]
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    answered.set()
+    assert {one["state"] for one in await asyncio.gather(*both)} == {"SUSPENDED"}
     assert len(world.asked) == 1
 
 

@@ -8,9 +8,9 @@ nothing is made up.
 
 import asyncio
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from zakupai_common.db import Database
 from zakupai_risk_engine.rnu import records
@@ -19,6 +19,7 @@ from zakupai_risk_engine.rnu.registry import Registry
 
 AGE = datetime.timedelta(hours=24)
 Source = Literal["redis", "postgresql", "registry"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,17 @@ class Validator:
         self._database = database
         self._registry = registry
         self._clock = clock
+        self._finding: dict[str, asyncio.Task[Validation]] = {}
         self._asking: dict[str, asyncio.Task[Checked]] = {}
 
     async def validate(self, number: str) -> Validation:
         """The state. Raises GoszakupError, DatabaseUnavailableError."""
-        now = self._clock()
-        found = await self._cache.get(number, now)
+        found = await self._cache.get(number, self._clock())
         if found is not None:
             return Validation(found, "redis")
-        known = await self.last_known(number)
-        if known is not None and now - known.checked_at < AGE:
-            await self._cache.put(number, known, now)
-            return Validation(known, "postgresql")
-        return Validation(await self.ask(number), "registry")
+        # The look-up is shared as well: who looked before the answer was kept and went on after it
+        # would ask a second time.
+        return await _together(self._finding, number, self._find)
 
     async def last_known(self, number: str) -> Checked | None:
         """What was observed last, however old."""
@@ -67,24 +66,21 @@ class Validator:
 
         Raises GoszakupError, DatabaseUnavailableError.
         """
-        asking = self._asking.get(number)
-        if asking is None:
-            asking = asyncio.create_task(self._ask(number), name=f"rnu {number}")
-            self._asking[number] = asking
-            asking.add_done_callback(lambda done: self._answered(number, done))
-        return await asyncio.shield(asking)
+        return await _together(self._asking, number, self._ask)
 
     async def close(self) -> None:
         """End what is still being asked."""
-        asking = list(self._asking.values())
-        for task in asking:
+        tasks = [*self._finding.values(), *self._asking.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _answered(self, number: str, done: asyncio.Task[Checked]) -> None:
-        self._asking.pop(number, None)
-        if not done.cancelled():
-            done.exception()  # whoever waited has it; if nobody did any more, the metric has
+    async def _find(self, number: str) -> Validation:
+        known, now = await self.last_known(number), self._clock()
+        if known is not None and now - known.checked_at < AGE:
+            await self._cache.put(number, known, now)
+            return Validation(known, "postgresql")
+        return Validation(await self.ask(number), "registry")
 
     async def _ask(self, number: str) -> Checked:
         state = await self._registry.state(number)
@@ -93,3 +89,22 @@ class Validator:
             counts = await records.observe(connection, number, seen)
         await self._cache.put(number, counts, self._clock())
         return counts
+
+
+async def _together(
+    under_way: dict[str, asyncio.Task[T]],
+    number: str,
+    work: Callable[[str], Coroutine[Any, Any, T]],
+) -> T:
+    """The one outcome for all who come while it is worked on; who leaves takes it from nobody."""
+
+    def ended(done: asyncio.Task[T]) -> None:
+        under_way.pop(number, None)
+        if not done.cancelled():
+            done.exception()  # whoever waited has it; if nobody did any more, the metric has
+
+    task = under_way.get(number)
+    if task is None:
+        task = under_way[number] = asyncio.create_task(work(number), name=f"rnu {number}")
+        task.add_done_callback(ended)
+    return await asyncio.shield(task)
