@@ -13,6 +13,7 @@ import pytest
 from tests.client.conftest import QUICK
 from tests.client.waiting import until
 from tests.support.certificates import make_pki
+from tests.support.disk import full_disk, watch_disk
 from tests.support.openbao import OpenBao, running
 from zakupai_common.secret import Secret
 from zakupai_common.testing import FakeVault, RealVault
@@ -166,6 +167,29 @@ def test_a_replaced_file_keeps_its_mode_but_never_for_strangers(tmp_path: Path) 
     file.chmod(0o444)
     write_private(file, Secret("b"))
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("b", 0o440)
+    assert [one.name for one in tmp_path.iterdir()] == ["secret-id"]
+
+
+def test_a_replaced_file_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret-id"
+    seen = watch_disk(monkeypatch)
+    write_private(file, Secret("a secret"))
+    content, *after = seen
+    assert (content.what, content.size_bytes) == ("sync", len("a secret"))
+    assert [(one.what, one.path) for one in after] == [("rename", file), ("sync", tmp_path)]
+
+
+def test_a_disk_that_is_full_leaves_the_old_credential_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret-id"
+    write_private(file, Secret("old"))
+    full_disk(monkeypatch)
+    with pytest.raises(OSError, match="No space"):
+        write_private(file, Secret("new"))
+    assert file.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["secret-id"]
 
 

@@ -17,6 +17,7 @@ import pytest
 from tests.services.etl.conftest import NOW
 from tests.services.etl.running import Json, metric, until
 from tests.support.certificates import TestPki, make_pki
+from tests.support.disk import watch_disk
 from tests.support.service_stand import Backing, Provided, Stand, standing
 from zakupai_common.web.settings import SettingsError
 from zakupai_etl.attachments.addresses import is_public
@@ -433,6 +434,26 @@ async def test_a_certificate_of_somebody_else_is_not_believed(
         etl.parts.put(replace(etl.parts.own(Engine), fetcher=made))
         await refused(etl, url(host, "/a"), 502, "fetch-failed")
     assert host.asked == []
+
+
+def test_a_file_is_whole_on_the_disk_before_it_has_its_name_and_then_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path / "files")
+    folder.prepare()
+    seen = watch_disk(monkeypatch)
+    with folder.incoming() as incoming:
+        incoming.write(PDF)
+        name = incoming.keep(folder.path)
+    place = folder.path / name[:2]
+    content, *after = seen
+    assert (content.what, content.size_bytes) == ("sync", len(PDF))
+    assert content.path.name.startswith("incoming-")
+    assert [(one.what, one.path) for one in after] == [
+        ("rename", place / name),
+        ("sync", place),
+        ("sync", folder.path),
+    ]
 
 
 async def test_without_postgresql_nothing_is_told_to_be_kept(
