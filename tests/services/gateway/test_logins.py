@@ -5,15 +5,18 @@ import base64
 import datetime
 import json
 import secrets
-from typing import Any
+import threading
+from typing import Any, cast
 
 import httpx
 import jwt
 import pytest
+from sqlalchemy import func, select
 
 from tests.services.gateway.stand import PASSWORD, GatewayStand
-from zakupai_gateway import credentials
-from zakupai_gateway.passwords import Passwords
+from zakupai_common.secret import Secret
+from zakupai_gateway import credentials, sessions
+from zakupai_gateway.passwords import AT_ONCE, WAITING, Passwords
 
 
 def kind(answer: httpx.Response) -> str:
@@ -24,6 +27,10 @@ def tg_id_of(email: str) -> int:
     return int(email.partition("@")[0].removeprefix("u"))
 
 
+def user_of(email: str) -> str:
+    return f"user-{tg_id_of(email)}"
+
+
 async def refresh(stand: GatewayStand, token: str) -> httpx.Response:
     return await stand.client.post("/auth/refresh", json={"refresh_token": token})
 
@@ -32,9 +39,8 @@ async def test_a_login_reaches_a_service_under_the_users_own_name(stand: Gateway
     email = await stand.user(scopes=("billing:admin",))
     answer = await stand.client.get("/api/calc/history?limit=5", headers=await stand.bearer(email))
     assert answer.status_code == 200
-    user = email.partition("@")[0].replace("u", "user-", 1)
     assert answer.json() == {
-        "user": user,
+        "user": user_of(email),
         "plan": "free",
         "scopes": ["billing:admin"],
         "target": "/history?limit=5",
@@ -103,6 +109,40 @@ async def test_of_many_uses_at_one_moment_one_wins_and_the_session_is_over(
         assert (await refresh(stand, pair.json()["refresh_token"])).status_code == 401
 
 
+async def test_no_answer_with_a_token_is_cached(stand: GatewayStand) -> None:
+    asked = {"email": await stand.user(), "password": PASSWORD}
+    login = await stand.client.post("/auth/login", json=asked)
+    for answer in (login, await refresh(stand, login.json()["refresh_token"])):
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+
+
+async def test_when_too_many_passwords_wait_the_next_is_told_to_come_again(
+    stand: GatewayStand,
+) -> None:
+    passwords, go_on = stand.gateway.logins._passwords, threading.Event()
+    asked = {"email": await stand.user(), "password": PASSWORD}
+
+    class Slow:
+        def verify(self, *_: object) -> bool:
+            return go_on.wait(60)
+
+    quick, passwords._hasher = passwords._hasher, cast("Any", Slow())
+    waiting = [
+        asyncio.create_task(passwords.matches("kept", Secret(PASSWORD)))
+        for _ in range(AT_ONCE + WAITING)
+    ]
+    try:
+        await asyncio.sleep(0)
+        busy = await stand.client.post("/auth/login", json=asked)
+        assert (busy.status_code, kind(busy)) == (503, "logins-busy")
+        assert busy.headers["retry-after"] == "2"
+    finally:
+        go_on.set()
+        await asyncio.gather(*waiting)
+    passwords._hasher = quick
+    assert (await stand.client.post("/auth/login", json=asked)).status_code == 200
+
+
 async def test_a_log_out_ends_the_session_and_only_this_one(stand: GatewayStand) -> None:
     email = await stand.user()
     one, other = await stand.login(email), await stand.login(email)
@@ -114,6 +154,22 @@ async def test_a_log_out_ends_the_session_and_only_this_one(stand: GatewayStand)
     assert (await stand.client.post("/auth/logout", json=unknown)).status_code == 204
 
 
+async def test_a_second_login_leaves_the_first_alone_and_takes_away_what_has_ended(
+    stand: GatewayStand,
+) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    stand.parts.clock = lambda: now
+    email = await stand.user()
+    first = await stand.login(email)
+    await stand.login(email)
+    assert (await refresh(stand, first["refresh_token"])).status_code == 200
+    now += datetime.timedelta(days=91)
+    await stand.login(email)
+    async with stand.parts.database.begin() as connection:
+        query = select(func.count()).where(sessions.SESSIONS.c.user_id == user_of(email))
+        assert await connection.scalar(query) == 1
+
+
 async def test_a_refresh_token_ends_after_two_weeks_and_a_session_after_ninety_days(
     stand: GatewayStand,
 ) -> None:
@@ -122,9 +178,13 @@ async def test_a_refresh_token_ends_after_two_weeks_and_a_session_after_ninety_d
     email = await stand.user()
     idle = (await stand.login(email))["refresh_token"]
     kept = (await stand.login(email))["refresh_token"]
+    ends = now + datetime.timedelta(days=90)
     for _ in range(6):
         now += datetime.timedelta(days=13)
-        kept = (await refresh(stand, kept)).json()["refresh_token"]
+        pair = (await refresh(stand, kept)).json()
+        kept = pair["refresh_token"]
+        told = datetime.datetime.fromisoformat(pair["refresh_expires_at"])
+        assert told == min(now + datetime.timedelta(days=14), ends)
     assert (await refresh(stand, idle)).status_code == 401
     now += datetime.timedelta(days=13)
     assert (await refresh(stand, kept)).status_code == 401
@@ -159,12 +219,9 @@ async def test_while_billing_is_away_nobody_logs_in_and_no_refresh_token_is_lost
 
 async def test_an_invitation_works_once_and_ends_every_session(stand: GatewayStand) -> None:
     admin = await stand.bearer(await stand.user(scopes=("billing:admin",)))
-    email, tg_id = await stand.user(), 0
-    for number, account in stand.billing.accounts.items():
-        if account["user_id"] == email.partition("@")[0].replace("u", "user-", 1):
-            tg_id = number
+    email = await stand.user()
     old = await stand.login(email)
-    asked: dict[str, Any] = {"tg_id": tg_id, "email": email}
+    asked: dict[str, Any] = {"tg_id": tg_id_of(email), "email": email}
     made = await stand.client.post("/auth/invitations", json=asked, headers=admin)
     assert made.status_code == 201
     assert made.headers["cache-control"] == "no-store"
@@ -176,6 +233,27 @@ async def test_an_invitation_works_once_and_ends_every_session(stand: GatewaySta
     assert (await stand.client.post("/auth/login", json=asked)).status_code == 401
     asked["password"] = "another long password"
     assert (await stand.client.post("/auth/login", json=asked)).status_code == 200
+
+
+async def test_an_invitation_that_does_not_work_costs_no_hash(
+    stand: GatewayStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes one up would have 64 MiB taken and a thread busied with each request."""
+
+    async def never(*_: object) -> str:
+        raise AssertionError
+
+    now = datetime.datetime.now(datetime.UTC)
+    stand.parts.clock = lambda: now
+    number = secrets.randbelow(2**40) + 1
+    old, ends = await stand.gateway.logins.invite(number, f"u{number}@example.kz")
+    assert ends == now + datetime.timedelta(days=2)
+    now = ends
+    monkeypatch.setattr(Passwords, "hash", never)
+    for text in (old.reveal(), "zi_" + "x" * 43):
+        chosen = {"invitation": text, "password": PASSWORD}
+        answer = await stand.client.post("/auth/password", json=chosen)
+        assert (answer.status_code, kind(answer)) == (401, "invitation-refused")
 
 
 async def test_of_several_invitations_of_a_user_one_works(stand: GatewayStand) -> None:
@@ -230,6 +308,15 @@ async def test_only_an_administrator_invites_and_an_invitation_brings_no_scopes(
     assert (await stand.client.post("/auth/password", json=chosen)).status_code == 204
     answer = await stand.client.get("/api/calc/x", headers=await stand.bearer(str(asked["email"])))
     assert answer.json()["scopes"] == []
+
+
+async def test_who_is_invited_anew_may_do_what_it_could(stand: GatewayStand) -> None:
+    email = await stand.user(scopes=("billing:admin",))
+    invitation, _ = await stand.gateway.logins.invite(tg_id_of(email), email)
+    chosen = {"invitation": invitation.reveal(), "password": PASSWORD}
+    assert (await stand.client.post("/auth/password", json=chosen)).status_code == 204
+    answer = await stand.client.get("/api/calc/x", headers=await stand.bearer(email))
+    assert answer.json()["scopes"] == ["billing:admin"]
 
 
 async def test_an_address_belongs_to_one_user(stand: GatewayStand) -> None:
