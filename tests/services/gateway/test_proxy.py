@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.services.gateway.stand import GatewayStand, Seen, reply, standing_gateway
 from tests.support.service_stand import Provided
@@ -21,6 +23,10 @@ from zakupai_common.web.identity import (
     identity_headers,
 )
 from zakupai_gateway import leaving
+from zakupai_gateway import passage as passages
+from zakupai_gateway.charging import limit_headers
+from zakupai_gateway.gateway import TRUSTED
+from zakupai_gateway.limits.gcra import SECOND, Charge, Decision, Limit
 
 MEGABYTE = 1 << 20
 
@@ -236,6 +242,28 @@ async def test_who_is_not_believed_is_charged_by_address(narrow: GatewayStand) -
     assert [one.status_code for one in answers] == [401] * 40 + [429]
 
 
+async def test_a_key_has_a_limit_of_its_own_below_its_users(narrow: GatewayStand) -> None:
+    key, other = ({"X-API-Key": narrow.billing.make_key()} for _ in range(2))
+    answers = [await narrow.client.get("/api/calc/x", headers=key) for _ in range(4)]
+    assert [one.status_code for one in answers] == [200] * 3 + [429]
+    assert answers[-1].json()["limit"] == "key"
+    assert (await narrow.client.get("/api/calc/x", headers=other)).status_code == 200
+
+
+async def test_an_address_shows_few_keys_that_billing_must_be_asked_about(
+    narrow: GatewayStand,
+) -> None:
+    narrow.gateway.authenticator._keys._clock = lambda: 0.0
+    known = {"X-API-Key": narrow.billing.make_key()}
+    assert (await narrow.client.get("/api/calc/x", headers=known)).status_code == 200
+    guesses = [{"X-API-Key": f"zk_{number:012}_{'x' * 49}"} for number in range(4)]
+    answers = [await narrow.client.get("/api/calc/x", headers=guess) for guess in guesses]
+    assert [one.status_code for one in answers] == [401] * 3 + [429]
+    assert answers[-1].json()["limit"] == "lookup"
+    assert narrow.billing.asked == 4
+    assert (await narrow.client.get("/api/calc/x", headers=known)).status_code == 200
+
+
 async def test_passwords_are_tried_a_few_times_only_also_the_right_one(
     narrow: GatewayStand,
 ) -> None:
@@ -246,6 +274,60 @@ async def test_passwords_are_tried_a_few_times_only_also_the_right_one(
     other = {**asked, "email": "b@example.kz"}
     assert (await narrow.client.post("/auth/login", json=other)).status_code == 401
     assert not [key for key in await narrow.parts.redis.keys("*") if b"example" in key]
+
+
+FEW = NARROW.replace("[login]\nip = { requests = 100,", "[login]\nip = { requests = 6,")
+
+
+@pytest.fixture
+async def far(provided: Provided, tmp_path: Path) -> AsyncIterator[GatewayStand]:
+    """The test is a proxy of ours and says where its clients are."""
+    trusted = {"options": {TRUSTED: "127.0.0.0/8"}}
+    async with standing_gateway(provided, tmp_path, table=FEW, **trusted) as made:
+        await made.parts.redis.flushdb()
+        yield made
+        await made.parts.redis.flushdb()
+
+
+async def shown(stand: GatewayStand, path: str, asked: object, address: str) -> tuple[int, Any]:
+    """The status, and which limit was reached."""
+    headers = {"X-Forwarded-For": address}
+    answer = await stand.client.post(path, json=asked, headers=headers)
+    return answer.status_code, answer.json().get("limit")
+
+
+async def test_passwords_of_one_account_are_few_wherever_they_come_from(far: GatewayStand) -> None:
+    asked = {"email": "a@example.kz", "password": "wrong wrong wrong"}
+    found = [await shown(far, "/auth/login", asked, f"9.9.9.{number}") for number in range(6)]
+    assert found == [(401, None)] * 5 + [(429, "account")]
+
+
+async def test_one_address_tries_few_passwords_and_invitations_whoever_they_belong_to(
+    far: GatewayStand,
+) -> None:
+    for number in range(3):
+        asked = {"email": f"a{number}@example.kz", "password": "wrong wrong wrong"}
+        assert await shown(far, "/auth/login", asked, "9.9.9.9") == (401, None)
+    for number in range(4):
+        asked = {"invitation": f"zi_{number:043}", "password": "wrong wrong wrong"}
+        expected = (401, None) if number < 3 else (429, "ip")
+        assert await shown(far, "/auth/password", asked, "9.9.9.9") == expected
+    assert await shown(far, "/auth/password", asked, "9.9.9.8") == (401, None)
+
+
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
+async def test_one_address_shows_few_refresh_tokens(narrow: GatewayStand, path: str) -> None:
+    asked = [{"refresh_token": f"zr_{number:043}"} for number in range(5)]
+    answers = [await narrow.client.post(path, json=one) for one in asked]
+    expected = 401 if path == "/auth/refresh" else 204
+    assert [one.status_code for one in answers] == [expected] * 4 + [429]
+
+
+@given(st.integers(1, 10**12))
+def test_a_wait_that_is_told_is_never_shorter_than_it_is(microseconds: int) -> None:
+    left = Decision(True, Charge("user", "user:1", Limit(1, 1.0)), 1, 0, microseconds)
+    told = int(dict(limit_headers(left))[b"ratelimit-reset"]) * SECOND
+    assert microseconds <= told < microseconds + SECOND
 
 
 async def test_without_redis_passwords_are_not_tried_and_the_rest_goes_on(
@@ -510,6 +592,36 @@ async def test_a_dead_service_is_left_alone_and_the_others_are_not(
         assert kind(got) == "upstream-unreachable"
         got = await stand.client.get("/api/calc/x", headers=stand.authorized())
         assert kind(got) == "upstream-open"
+
+
+async def test_a_slow_service_takes_its_own_places_and_nobody_elses(
+    stand: GatewayStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passages, "AT_ONCE", 2)
+    go_on = asyncio.Event()
+
+    async def slowly(seen: Seen, send: Any) -> None:
+        await go_on.wait()
+        await reply(send, 200, {})
+
+    stand.calc.answer = slowly
+    headers = stand.authorized()
+    waiting = [
+        asyncio.create_task(stand.client.get("/api/calc/x", headers=headers)) for _ in range(2)
+    ]
+    async with asyncio.timeout(60):
+        while len(stand.calc.seen) < 2:  # noqa: ASYNC110 - the service tells nobody
+            await asyncio.sleep(0.01)
+    busy = await stand.client.get("/api/calc/x", headers=headers)
+    assert (busy.status_code, kind(busy), busy.headers["retry-after"]) == (
+        503,
+        "upstream-busy",
+        "1",
+    )
+    assert (await stand.client.get("/api/billing/plans")).status_code == 200
+    go_on.set()
+    assert [(await one).status_code for one in waiting] == [200, 200]
+    assert (await stand.client.get("/api/calc/x", headers=headers)).status_code == 200
 
 
 async def test_a_service_that_is_back_is_used_again(stand: GatewayStand) -> None:
