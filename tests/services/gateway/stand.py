@@ -105,6 +105,8 @@ class PlayedBilling:
     counted: dict[str, int] = field(default_factory=dict)
     asked: int = 0
     fails: bool = False
+    refuses: int = 0
+    """The status with which it refuses whatever the gateway asks; 0: it does not."""
 
     def make_key(self, left: int = 1000, **more: Any) -> str:
         text = f"zk_{secrets.token_hex(6)}_{secrets.token_hex(24)}"
@@ -114,8 +116,8 @@ class PlayedBilling:
 
     async def answer(self, seen: Seen, send: Any) -> None:
         self.asked += 1
-        if self.fails:
-            await reply(send, 500, {})
+        if self.fails or self.refuses:
+            await reply(send, self.refuses or 500, {})
             return
         if seen.target == "/billing/plans":
             await reply(send, 200, {"caller": seen.caller.user})

@@ -6,7 +6,7 @@ import secrets
 import httpx
 import pytest
 
-from tests.services.gateway.stand import GatewayStand
+from tests.services.gateway.stand import PASSWORD, GatewayStand
 from zakupai_common.secret import Secret
 from zakupai_gateway.api_keys import (
     MOST,
@@ -32,6 +32,8 @@ class Counter:
 
     def __init__(self, limit: int = 10**6) -> None:
         self.limit, self.counted, self.asked = limit, dict[str, int](), 0
+        self.at = dict[str, int]()
+        """By service, for all keys."""
         self.reason, self.away = "", False
 
     async def check_key(self, key: Secret[str], service: str) -> Verdict:
@@ -43,6 +45,7 @@ class Counter:
         if self.reason or used >= self.limit:
             raise KeyRefusedError(self.reason or "limit", 9)
         self.counted[key.reveal()] = used + 1
+        self.at[service] = self.at.get(service, 0) + 1
         return Verdict(Caller("u", "free", (), key.reveal()[3:15]), self.limit - used - 1)
 
     async def count(self, key: Secret[str], service: str, requests: int) -> None:
@@ -50,6 +53,7 @@ class Counter:
         if self.away:
             raise RuntimeError("away")
         self.counted[key.reveal()] = self.counted.get(key.reveal(), 0) + requests
+        self.at[service] = self.at.get(service, 0) + requests
 
 
 async def use(keys: ApiKeys, key: str, service: str = "calc") -> bool:
@@ -139,6 +143,15 @@ async def test_memory_of_keys_is_bounded_and_loses_no_count(
     assert billing.counted == dict.fromkeys(shown, 3)
 
 
+async def test_what_a_key_did_is_told_of_the_service_where_it_did_it() -> None:
+    billing, key = Counter(), some_key()
+    keys = ApiKeys(billing, lambda: 0.0)
+    for number in range(30):
+        assert await use(keys, key, ("calc", "etl", "etl")[number % 3])
+    await keys.settle(everything=True)
+    assert billing.at == {"calc": 10, "etl": 20}
+
+
 async def test_what_is_no_key_costs_billing_nothing() -> None:
     billing = Counter()
     keys = ApiKeys(billing, lambda: 0.0)
@@ -191,6 +204,19 @@ async def test_while_billing_is_away_keys_in_memory_work_and_others_are_told_to_
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     bearer = await stand.client.get("/api/calc/x", headers=stand.authorized())
     assert bearer.status_code == 200
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_billing_that_does_not_believe_the_gateway_blocks_nobody(
+    stand: GatewayStand, status: int
+) -> None:
+    """Its key is wrong there: that is no word about any user or key."""
+    email, key = await stand.user(), stand.billing.make_key()
+    stand.billing.refuses = status
+    asked = {"email": email, "password": PASSWORD}
+    assert (await stand.client.post("/auth/login", json=asked)).status_code == 503
+    answer = await stand.client.get("/api/calc/x", headers={"X-API-Key": key})
+    assert (answer.status_code, kind(answer)) == (503, "unavailable")
 
 
 async def test_a_gateway_that_ends_tells_billing_the_rest(
