@@ -3,19 +3,21 @@
 import json
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import jwt
 import pytest
 
+from launcher.ports import free_ports
 from tests.services.gateway.stand import PASSWORD, GatewayStand, standing_gateway
-from tests.support.service_stand import Backing, Provided, provide
+from tests.support.service_stand import Backing, Provided, provide, serving
 from zakupai_calc.service import SERVICE as CALC
 from zakupai_common.vault.upkeep import Pace
 from zakupai_gateway.keys_command import main as keys_main
 from zakupai_gateway.tokens.keyring import KeyRing, KeyRingError
-from zakupai_gateway.tokens.rotation import FIELD, PATH, rotate
+from zakupai_gateway.tokens.rotation import FIELD, PATH, read_ring, rotate
 
 
 async def refresh(stand: GatewayStand, token: str) -> httpx.Response:
@@ -120,6 +122,20 @@ async def test_two_exchanges_at_one_moment_lose_no_key(
         rotate(servers.root, "zakupai", token_seconds=600)
 
 
+def test_an_exchange_leaves_alone_what_else_lies_beside_the_keys(
+    servers: Backing, provided: Provided
+) -> None:
+    kv = servers.root.secrets.kv.v2
+    good = kv.read_secret_version(PATH, mount_point="zakupai", raise_on_deleted_version=True)
+    content = good["data"]["data"]
+    kv.create_or_update_secret(PATH, {**content, "note": "ours"}, mount_point="zakupai")
+    try:
+        rotate(servers.root, "zakupai", token_seconds=600)
+        assert read_ring(servers.root, "zakupai")[1]["note"] == "ours"
+    finally:
+        kv.create_or_update_secret(PATH, content, mount_point="zakupai")
+
+
 def test_the_command_exchanges_keys_and_prints_none(
     servers: Backing, provided: Provided, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +171,18 @@ async def test_keys_that_nobody_can_read_leave_the_good_ones_in_use(
         assert "sign_from" in stand.gateway.keys.trouble
     finally:
         kv.create_or_update_secret(PATH, good["data"]["data"], mount_point="zakupai")
+
+
+def test_nobody_is_believed_about_an_address_because_it_is_near(
+    provided: Provided, tmp_path: Path
+) -> None:
+    """The process as it runs: without a declared proxy the header says nothing, either way."""
+    (billing,) = free_ports(1)
+    urls = {"billing": f"http://127.0.0.1:{billing}"}
+    given = replace(provided, settings=replace(provided.settings, urls=urls))
+    with serving(given, tmp_path) as address:
+        far = {"X-Forwarded-For": "8.8.8.8", "Forwarded": "for=8.8.8.8"}
+        assert httpx.get(f"{address}/metrics", headers=far).status_code == 200
 
 
 def test_the_gateway_may_not_read_what_other_services_keep(

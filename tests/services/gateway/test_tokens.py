@@ -77,6 +77,15 @@ def test_a_believed_token_is_not_believed_longer_because_it_is_remembered() -> N
         verifier.verify(token)
 
 
+def test_memory_of_believed_tokens_is_bounded_and_forgetting_refuses_nobody() -> None:
+    keeper = AccessTokens(ISSUANCE, lambda: RING, lambda: NOW, remembered=3)
+    issued = [keeper.issue(f"user-{number}", "free", (), "s") for number in range(8)]
+    for _ in range(2):
+        for number, token in enumerate(issued):
+            assert keeper.verify(token).user == f"user-{number}"
+            assert len(keeper._believed) <= 3
+
+
 def test_a_believed_token_is_not_believed_any_more_when_its_key_is_gone() -> None:
     ring = RING
     verifier = AccessTokens(ISSUANCE, lambda: ring, lambda: NOW)
