@@ -3,8 +3,11 @@
 import secrets
 import uuid
 
+from sqlalchemy import select
+
 from tests.services.billing.conftest import ADMIN
 from tests.support.service_stand import Stand
+from zakupai_billing.tables import USERS
 
 GATEWAY = ("billing:validate",)
 
@@ -22,6 +25,17 @@ async def test_a_user_is_made_once_and_keeps_its_id(billing: Stand) -> None:
     assert (told["tg_id"], told["plan"], told["status"]) == (tg_id, "free", "active")
     found = await billing.call("GET", f"/billing/accounts/{told['user_id']}", scopes=GATEWAY)
     assert found.json() == told
+
+
+async def test_an_address_stays_until_another_is_given(billing: Stand) -> None:
+    tg_id = secrets.randbelow(2**40) + 1
+    kept = []
+    for asked in ({"email": "one@example.kz"}, {}, {"email": "two@example.kz"}):
+        await billing.call("PUT", f"/billing/users/{tg_id}", json=asked, scopes=[ADMIN])
+        query = select(USERS.c.email).where(USERS.c.tg_id == tg_id)
+        async with billing.parts.database.begin() as connection:
+            kept.append(await connection.scalar(query))
+    assert kept == ["one@example.kz", "one@example.kz", "two@example.kz"]
 
 
 async def test_a_blocked_user_is_told_as_blocked(billing: Stand) -> None:

@@ -21,6 +21,16 @@ async def test_a_key_passes_and_tells_user_plan_and_what_is_left(customer: Custo
     assert (found["plan"], found["remaining"]) == ("free", 19)
 
 
+async def test_the_last_use_of_a_key_is_told_to_the_minute(customer: Customer) -> None:
+    told = []
+    for seconds in (0, 59, 60, 3600):
+        customer.stand.parts.clock = lambda seconds=seconds: NOON + timedelta(seconds=seconds)
+        assert (await customer.check())["valid"]
+        stats = (await customer.call("GET", f"/billing/stats/{customer.tg_id}")).json()
+        told.append(stats["keys"][0]["last_used_at"])
+    assert told == [f"2026-11-22T{at}:00Z" for at in ("12:00", "12:00", "12:01", "13:00")]
+
+
 async def test_neither_database_nor_log_ever_holds_a_key(
     customer: Customer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -166,6 +176,17 @@ async def test_nobody_acts_for_another_user_or_learns_whether_there_is_one(
     body = {"api_key": customer.key, "endpoint": "/x"}
     for path in ("/billing/validate_key", "/billing/usage"):
         assert (await customer.call("POST", path, json=body)).status_code == 403
+    assert (await customer.check())["valid"]
+
+
+async def test_nobody_ends_or_replaces_another_users_key_under_its_own_name(
+    customer: Customer,
+) -> None:
+    other = await enrol(customer.stand)
+    asked = {"tg_id": other.tg_id, "key_id": customer.key_id}
+    for path in ("/billing/revoke_key", "/billing/rotate_key"):
+        answer = await other.call("POST", path, json=asked)
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:zakupai:problem:no-key")
     assert (await customer.check())["valid"]
 
 

@@ -34,6 +34,9 @@ async def test_a_refused_request_is_counted_in_no_window(customer: Customer) -> 
     assert (await customer.check(requests=15))["remaining"] == 5
     too_many = await customer.check(requests=6)
     assert (too_many["valid"], too_many["reason"]) == (False, "limit")
+    metrics = (await customer.stand.call("GET", "/metrics")).text
+    assert 'billing_key_checks_total{result="limit"} 1.0' in metrics
+    assert 'billing_key_checks_total{result="valid"} 1.0' in metrics
     assert (await customer.check(requests=5))["remaining"] == 0
 
 
@@ -63,6 +66,25 @@ async def test_what_has_happened_is_counted_also_above_the_limit(customer: Custo
     assert stats["endpoints"] == [{"endpoint": "/api/risk/score", "requests": 50}]
     assert [key["key_id"] for key in stats["keys"]] == [customer.key_id]
     assert "hash" not in stats["keys"][0]
+
+
+async def test_statistics_add_up_what_thirty_days_brought_most_used_first(
+    customer: Customer,
+) -> None:
+    parts = customer.stand.parts
+    for hour, (endpoint, requests) in enumerate((("/a", 2), ("/b", 4), ("/a", 3), ("/c", 1))):
+        parts.clock = lambda hour=hour: NOON + timedelta(hours=hour)
+        assert (await customer.check(endpoint=endpoint, requests=requests))["valid"]
+
+    async def told() -> list[tuple[str, int]]:
+        stats = (await customer.call("GET", f"/billing/stats/{customer.tg_id}")).json()
+        return [(one["endpoint"], one["requests"]) for one in stats["endpoints"]]
+
+    assert await told() == [("/a", 5), ("/b", 4), ("/c", 1)]
+    parts.clock = lambda: NOON + timedelta(days=30)
+    assert await told() == [("/a", 5), ("/b", 4), ("/c", 1)]
+    parts.clock = lambda: NOON + timedelta(days=31)
+    assert await told() == []
 
 
 async def announce(customer: Customer, external_id: str) -> dict[str, object]:
@@ -143,6 +165,8 @@ async def test_an_external_id_is_one_payment(customer: Customer) -> None:
         "POST", "/billing/payments", json={**PAYMENT, "tg_id": other.tg_id, "external_id": name}
     )
     assert taken.status_code == 409
+    otherwise = {**PAYMENT, "method": "halyk", "tg_id": customer.tg_id, "external_id": name}
+    assert (await customer.call("POST", "/billing/payments", json=otherwise)).status_code == 409
 
 
 async def test_plans_are_what_is_enforced(billing: Stand) -> None:
