@@ -89,6 +89,8 @@ async def test_a_profit_comes_from_the_newest_margin_or_is_not_given(
     found = (await calc.call("POST", "/profit", user=user, json=wanted)).json()
     assert found["calculation_id"] == newest["calculation_id"]
     assert Decimal(found["profit"]) == Decimal("1000000") - 850000
+    others = await calc.call("POST", "/profit", user=f"not-{user}", json=wanted)
+    assert others.status_code == 501
     elsewhere = await calc.call("POST", "/profit", user=user, json=wanted | {"region": "Astana"})
     assert elsewhere.status_code == 501
 
