@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from launcher.goszakup import record, time_text
 from launcher.outside import Act, Outside, World, cut, garbage, status
@@ -27,7 +29,10 @@ from tests.services.etl.running import (
 from tests.support.service_stand import Backing, Stand
 from zakupai_common.vault.errors import StaleSecretError
 from zakupai_etl.engine import Engine
-from zakupai_etl.runs.plan import FAILURES
+from zakupai_etl.entities import BY_NAME
+from zakupai_etl.runs import store
+from zakupai_etl.runs.plan import FAILURES, Wait
+from zakupai_etl.runs.store import Claimed, LostError
 
 
 def asked_after(world: World, root: str) -> list[int]:
@@ -200,6 +205,47 @@ async def test_a_worker_that_lost_its_run_writes_nothing_more(etl: Stand, world:
     assert (await state(etl, run))["totals"]["read"] == 0
     assert await worker_of(etl).once() == "success"
     assert counted(await state(etl, run), "trd_buy") == (7, 7, 0, 0, 0)
+
+
+async def test_who_lost_a_run_neither_fails_nor_ends_nor_waits_for_it(etl: Stand) -> None:
+    run = await begin(etl, entities=["trd_buy"])
+
+    async def claim() -> Claimed:
+        async with etl.parts.database.begin() as connection:
+            claimed = await store.claim(connection, NOW)
+        assert claimed is not None
+        return claimed
+
+    lost, _ = await claim(), await claim()
+    before, wait = await state(etl, run), Wait(60.0, "rate_limited", failure=False)
+    writes: tuple[Callable[[AsyncConnection], Awaitable[object]], ...] = (
+        lambda connection: store.fail_part(connection, lost, BY_NAME["trd_buy"], "timeout", NOW),
+        lambda connection: store.note_wait(connection, lost, wait, NOW),
+        lambda connection: store.end(connection, lost, NOW),
+    )
+    for write in writes:
+        with pytest.raises(LostError):
+            async with etl.parts.database.begin() as connection:
+                await write(connection)
+    assert await state(etl, run) == before
+
+
+async def test_what_a_cancelled_run_kept_last_is_counted(
+    etl: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, part_of, looked = await begin(etl, entities=["trd_buy"]), store.part_of, []
+
+    async def cancelled_behind_the_first_page(*told: Any, lock: bool = False) -> Any:
+        looked.append(lock)
+        if looked == [False, True, False]:
+            await act(etl, run, "cancel", 200)
+        return await part_of(*told, lock=lock)
+
+    monkeypatch.setattr(store, "part_of", cancelled_behind_the_first_page)
+    assert await worker_of(etl).once() is None
+    assert counted(await state(etl, run), "trd_buy") == (3, 3, 0, 0, 0)
+    name, labels = "etl_records_processed_total", {"entity": "trd_buy", "result": "inserted"}
+    assert await metric(etl, name, **labels) == 3
 
 
 async def test_a_cancelled_run_stops_and_can_be_resumed(etl: Stand, world: World) -> None:

@@ -106,6 +106,18 @@ async def test_shared_texts_and_their_runs_are_read(etl: Stand) -> None:
     assert await rows_of(etl, found) == [(2, BIN, "12.50", "NEW")]
 
 
+@pytest.mark.parametrize("place", [-1, 2, 10**9])
+async def test_a_cell_that_points_to_no_shared_text_is_empty(etl: Stand, place: int) -> None:
+    rows = (("bin", "amount", "status"), (BIN, 1, "NEW"))
+    body = sheet(rows).replace(
+        f'<c r="A2" t="inlineStr"><is><t>{BIN}</t></is></c>', f'<c r="A2" t="s"><v>{place}</v></c>'
+    )
+    texts = f"<sst><si><t>x</t></si><si><t>{BIN}</t></si></sst>"
+    found = await send(etl, workbook(sheet_xml=body, sharedStrings=texts), XLSX, expected=422)
+    (error,) = found["row_errors"]
+    assert (error["row"], error["column"], error["reason"]) == (2, "bin", "is empty")
+
+
 WRONG = [
     ("12345678901,1,NEW,", 2, "bin", "has 11 digits"),
     ("12345678901a,1,NEW,", 2, "bin", "12 digits"),
@@ -140,6 +152,7 @@ async def test_nothing_is_kept_of_a_file_with_an_error_unless_the_rest_is_asked_
 ) -> None:
     body = lines(f"{BIN},2,NEW,", "1,x,OLD,", f"{BIN},3,NEW,")
     refused = await send(etl, body, expected=422)
+    assert await metric(etl, "etl_upload_rows_total", result="refused") == 4
     assert [(one["row"], one["column"]) for one in refused["row_errors"]] == [
         (3, "bin"),
         (3, "amount"),
@@ -150,6 +163,8 @@ async def test_nothing_is_kept_of_a_file_with_an_error_unless_the_rest_is_asked_
     found = await send(etl, body, on_errors="skip")
     assert (found["rows_read"], found["rows_accepted"], found["rows_refused"]) == (4, 3, 1)
     assert len(found["errors"]) == 3
+    assert await metric(etl, "etl_upload_rows_total", result="accepted") == 3
+    assert await metric(etl, "etl_upload_rows_total", result="refused") == 4 + 1
     assert [row[0] for row in await rows_of(etl, found)] == [2, 4, 5]
     kept = (await etl.call("GET", f"/uploads/{found['upload_id']}")).json()
     assert kept == found
