@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from launcher.outside import Act, World, cut, garbage, status, then
+from launcher.outside import Act, Outside, World, cut, garbage, status, then
+from tests.services.risk_engine.test_metrics import metric
 from tests.support.service_stand import Stand
+from zakupai_risk_engine import rounds
 from zakupai_risk_engine.engine import Engine
+from zakupai_risk_engine.messages import outbox
 from zakupai_risk_engine.messages.courier import MOST_DOUBTS
 from zakupai_risk_engine.messages.outbox import HOLD
 from zakupai_risk_engine.messages.text import REPEAT
@@ -165,7 +168,12 @@ async def test_what_was_seen_earlier_does_not_overwrite_what_was_seen_later(watc
     assert watch.told() == ["первая проверка → заблокирован"]
 
 
-@pytest.mark.parametrize("ending", [cut, garbage, status(502), status(200, b"{}")])
+UNSAID = b'{"ok": false, "result": {"message_id": 1}}'
+
+
+@pytest.mark.parametrize(
+    "ending", [cut, garbage, status(502), status(200, b"{}"), status(200, UNSAID)]
+)
 async def test_a_lost_answer_makes_a_repeat_that_says_so(watch: Watch, ending: Act) -> None:
     await watch.becomes("active")
     watch.world.acts.append(then(ending))
@@ -194,6 +202,41 @@ async def test_a_sender_that_died_with_a_message_leaves_a_doubt(watch: Watch) ->
     assert watch.world.delivered[0][1].endswith(REPEAT)
 
 
+async def test_a_sender_whose_hold_has_ended_says_nothing_about_what_another_holds(
+    watch: Watch,
+) -> None:
+    await watch.becomes("active")
+
+    async def take() -> outbox.Alert:
+        async with watch.risk.parts.database.begin() as connection:
+            taken = await outbox.take(connection, watch.now)
+        assert taken is not None
+        return taken
+
+    slow = await take()
+    assert await metric(watch.risk, "risk_messages_waiting") == 1
+    watch.pass_time(HOLD)
+    other = await take()
+    assert (slow.doubts, other.doubts) == (0, 1)
+    async with watch.risk.parts.database.begin() as connection:
+        await outbox.failed(connection, slow, "late", watch.now, doubt=False)
+    (left,) = await watch.undelivered()
+    assert (left["status"], left["failure"]) == ("sending", None)
+    async with watch.risk.parts.database.begin() as connection:
+        await outbox.sent(connection, other, 1, watch.now)
+    assert await watch.undelivered() == []
+    assert await metric(watch.risk, "risk_messages_waiting") == 0
+
+
+async def test_no_redirect_gets_the_bots_token_or_a_message(watch: Watch, abroad: Outside) -> None:
+    await watch.becomes("active")
+    watch.world.acts.append(status(307, Location=f"{abroad.url}/elsewhere"))
+    assert await watch.rounds.courier.deliver() == 0
+    assert watch.world.asked_for("elsewhere") == []
+    (left,) = await watch.undelivered()
+    assert (left["status"], left["may_have_arrived"]) == ("waiting", False)
+
+
 async def test_a_limit_of_telegram_is_obeyed_and_makes_no_repeat(watch: Watch) -> None:
     await watch.becomes("active")
     limited = json.dumps(
@@ -210,6 +253,15 @@ async def test_a_limit_of_telegram_is_obeyed_and_makes_no_repeat(watch: Watch) -
     assert REPEAT not in watch.world.delivered[0][1]
 
 
+async def test_no_limit_of_telegram_is_obeyed_for_longer_than_an_hour(watch: Watch) -> None:
+    await watch.becomes("active")
+    limited = {"ok": False, "error_code": 429, "parameters": {"retry_after": 10**9}}
+    watch.world.acts.append(status(429, json.dumps(limited).encode()))
+    assert await watch.rounds.courier.deliver() == 0
+    watch.pass_time(datetime.timedelta(hours=1))
+    assert await watch.rounds.courier.deliver() == 1
+
+
 async def test_a_chat_that_blocked_the_bot_is_kept_as_failed_with_its_reason(watch: Watch) -> None:
     watch.world.absent_chats.add(watch.chat)
     await watch.subscribe(f"{watch.user}-other", 77)
@@ -224,7 +276,13 @@ async def test_a_chat_that_blocked_the_bot_is_kept_as_failed_with_its_reason(wat
     assert watch.count("refused") == 1
 
 
-@pytest.mark.parametrize("acts", [[status(401)], [status(404)], [status(301)]])
+WALL = b"<html>Forbidden</html>"
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [[status(401)], [status(404)], [status(301)], [status(403, WALL)], [status(400, b"{}")]],
+)
 async def test_a_wrong_token_or_address_loses_nothing(watch: Watch, acts: list[Act]) -> None:
     await watch.becomes("active")
     watch.world.acts.extend(acts)
@@ -273,6 +331,34 @@ async def test_a_round_ends_where_the_registry_wants_to_be_left_alone(
     watch.world.acts.extend([status(400), status(429, Retry_After="60")])
     assert await watch.rounds.look() == 0
     assert len(watch.world.asked) == 2
+
+
+async def test_a_supplier_is_looked_at_once_an_hour_and_the_longest_unseen_first(
+    watch: Watch, fresh_bin: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "MOST_CHECKS", 2)
+    numbers = [watch.number, *(fresh_bin() for _ in range(2))]
+    for number in numbers:
+        watch.world.rnu[number] = {"status": "active"}
+        body = {"bin": number, "chat_id": 1}
+        await watch.risk.call("POST", "/rnu/subscribe", user=watch.user, json=body)
+
+    async def look() -> list[str]:
+        del watch.world.asked[:]
+        count = await watch.rounds.look()
+        found = [one.path.rpartition("/")[2] for one in watch.world.asked]
+        assert count == len(found)
+        return found
+
+    for number in reversed(numbers):
+        watch.pass_time(datetime.timedelta(minutes=1))
+        await watch.rounds.validator.ask(number)
+    watch.now += CHECK_AGAIN - datetime.timedelta(minutes=5)
+    assert await look() == []
+    watch.pass_time(datetime.timedelta(minutes=5))
+    assert await look() == [numbers[2], numbers[1]]
+    assert await look() == [numbers[0]]
+    assert await look() == []
 
 
 async def test_a_round_survives_whatever_fails_in_it(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from launcher.outside import World
 from tests.support.service_stand import Stand
@@ -37,6 +38,21 @@ async def test_a_subscription_is_made_listed_changed_and_ended(
     assert (await risk.call("DELETE", path, user=user)).status_code == 404
     assert await listed(risk, user) == []
     assert await subscribe(risk, user, number) == 201
+
+
+async def test_a_subscription_is_as_old_as_its_last_beginning(
+    risk: Stand, user: str, number: str
+) -> None:
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    since = []
+    for hour in range(4):
+        risk.parts.clock = lambda hour=hour: noon + timedelta(hours=hour)
+        if hour == 2:
+            await risk.call("DELETE", f"/rnu/subscribe/{number}/{user}", user=user)
+        await subscribe(risk, user, number)
+        (found,) = (await risk.call("GET", f"/rnu/subscriptions/{user}", user=user)).json()["items"]
+        since.append(datetime.fromisoformat(found["since"]).hour - noon.hour)
+    assert since == [0, 0, 2, 2]
 
 
 async def test_a_hundred_and_no_more_however_many_come_at_once(
