@@ -141,10 +141,11 @@ def test_a_file_that_turns_unusable_changes_nothing_and_is_told_once(
     assert "u:p" not in caplog.text
 
 
-def test_a_file_that_strangers_can_change_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o602])
+def test_a_file_that_strangers_can_change_is_refused(mode: int, tmp_path: Path) -> None:
     file = tmp_path / "address"
     file.write_text("http://127.0.0.1:8200")
-    file.chmod(0o666)
+    file.chmod(mode)
     settings = VaultSettings(token_file=tmp_path / "t", address_file=file)
     with pytest.raises(SettingsError, match="strangers"):
         SecretStore(settings, [KEY])

@@ -17,6 +17,7 @@ from zakupai_common.vault import (
     VaultSettings,
     WrappingTokenSpentError,
 )
+from zakupai_common.vault.auth import _is_secret_id_path
 from zakupai_common.vault.private_file import write_private
 
 
@@ -213,6 +214,26 @@ def test_a_wrapped_secret_id_that_somebody_opened_is_an_alarm(
     assert "destroy its accessor" in str(caught.value)
     assert any(record.levelname == "CRITICAL" for record in caplog.records)
     assert token.reveal() not in caplog.text + str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "good"),
+    [
+        ("auth/approle/role/svc/secret-id", True),
+        ("auth/approle/role/svc/custom-secret-id", False),
+        ("auth/approle/role/svc/role-id", False),
+        ("auth/approle/role//secret-id", False),
+        ("auth/approle/role/svc/secret-id/lookup", False),
+        ("auth/approle/role/svc/x/secret-id", False),
+        ("auth/other/role/svc/secret-id", False),
+        ("sys/wrapping/wrap", False),
+        ("zakupai/data/auth/approle/role/svc/secret-id", False),
+        ("", False),
+    ],
+)
+def test_only_what_makes_a_secret_id_is_taken_for_the_origin_of_one(path: str, good: bool) -> None:
+    """Whoever can wrap anything could else put a secret_id of its own into our hands."""
+    assert _is_secret_id_path(path, "approle") is good
 
 
 def wrapped_settings(vault: VaultControls, role: Role, files: Path) -> VaultSettings:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from zakupai_common.vault.errors import (
     VaultClientError,
 )
 from zakupai_common.vault.private_file import write_private
-from zakupai_common.vault.rotation import RotationPlace, rotate_secret_id
+from zakupai_common.vault.rotation import RotationPlace, _Rotation, rotate_secret_id
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "client" / "rotation.md"
 
@@ -211,6 +212,43 @@ def test_a_new_one_that_does_not_log_in_is_taken_back(
     assert logs_in(operator, role, Secret(old))
     assert not place.note_file.exists() or accessors(operator, role) == 1
     rotate_secret_id(operator, place)
+    assert accessors(operator, role) == 1
+
+
+def test_the_token_of_the_proof_is_ended(
+    vault: VaultControls, operator: VaultConnection, name: str, files: Path
+) -> None:
+    role = vault.make_role(name, [])
+    deliver(vault, role, files)
+    rotate_secret_id(operator, place_of(role, files))
+    assert vault.live_tokens(role) == 0
+
+
+def test_a_secret_id_that_stays_though_its_destruction_was_answered_is_no_success(
+    vault: VaultControls,
+    operator: VaultConnection,
+    name: str,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    role = vault.make_role(name, [])
+    deliver(vault, role, files)
+    place = place_of(role, files)
+    old = Secret(place.secret_id_file.read_text())
+    ask = _Rotation._ask
+
+    def answered_only(rotation: _Rotation, method: str, path: str, body: Any = None) -> Any:
+        if path.endswith("/destroy"):
+            return None
+        return ask(rotation, method, path, body)
+
+    monkeypatch.setattr(_Rotation, "_ask", answered_only)
+    with pytest.raises(RotationError, match="still there"):
+        rotate_secret_id(operator, place)
+    assert logs_in(operator, role, Secret(place.secret_id_file.read_text()))
+    monkeypatch.undo()
+    rotate_secret_id(operator, place)
+    assert not logs_in(operator, role, old)
     assert accessors(operator, role) == 1
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from zakupai_common.vault import (
 from zakupai_common.vault.auth import login_of
 from zakupai_common.vault.connection import VaultConnection
 from zakupai_common.vault.private_file import write_private
-from zakupai_common.vault.upkeep import Upkeep
+from zakupai_common.vault.upkeep import Entry, Upkeep
 
 KEY = Declared("k", "app", "k")
 
@@ -175,3 +176,53 @@ def test_two_processes_of_a_service_open_one_wrapped_secret_id(files: Path) -> N
         assert len(unwraps) == 1
         for store in stores:
             store.close()
+
+
+class TurningAway(dict[object, Entry]):
+    """What was read; between two look-ups the next reading takes its place."""
+
+    def __init__(self, store: SecretStore, now: dict[object, Entry], then: dict[object, Entry]):
+        super().__init__(now)
+        self._store, self._then = store, then
+
+    def get(self, which: object, default: object = None) -> Any:
+        found = super().get(which, default)
+        self._store._entries = self._then
+        return found
+
+
+def test_values_asked_for_together_are_of_one_reading(name: str, files: Path) -> None:
+    user, password = Declared("user", "app", "user"), Declared("password", "app", "password")
+    with FakeVault() as vault:
+        vault.put("app", {"user": "old", "password": "old"})
+        settings = deliver(vault, vault.make_role(name, ["app"]), files)
+        with SecretStore(settings, [user, password], pace=QUICK) as store:
+            old = store._entries
+            vault.put("app", {"user": "new", "password": "new"})
+            until(lambda: store[user].reveal() == "new")
+            vault.hang()  # no reading of its own comes between
+            store._entries = TurningAway(store, old, store._entries)
+            assert [one.reveal() for one in store.together(user, password)] == ["new", "new"]
+
+
+def test_an_error_that_nobody_foresaw_ends_nothing_and_quotes_nothing(
+    name: str, files: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FakeVault() as vault:
+        vault.put("app", {"k": "1"})
+        settings = deliver(vault, vault.make_role(name, ["app"]), files)
+        with SecretStore(settings, [KEY], pace=QUICK) as store:
+            read_kv = store._vault.read_kv
+
+            def stumbles(*_: object) -> Any:
+                raise RuntimeError("hunter2")
+
+            store._vault.read_kv = stumbles  # type: ignore[method-assign]
+            until(lambda: store.health().trouble)
+            assert store.health().trouble == "upkeep stumbled: RuntimeError"
+            assert store.health().ready
+            store._vault.read_kv = read_kv  # type: ignore[method-assign]
+            vault.put("app", {"k": "2"})
+            until(lambda: store[KEY].reveal() == "2")
+            assert store.health().fresh
+    assert "hunter2" not in caplog.text
