@@ -62,6 +62,14 @@ def test_a_live_secret_is_cut_out_wherever_it_stands() -> None:
         ("s.2aBcDeFgHiJkLmNoPqRsTuVw", "2aBcDeFgHiJkLmNoPqRsTuVw"),
         ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
         ("key zk_abcd1234_0123456789abcdefghij", "0123456789abcdefghij"),
+        (
+            "refresh zr_Yl6v0gB4gk5iC9cU8dLQ0qfHq3wE2b1xT7mNoPqRsTu",
+            "Yl6v0gB4gk5iC9cU8dLQ0q",
+        ),
+        (
+            "invited: zi_-l6v0gB4gk5iC9cU8dLQ0qfHq3wE2b1xT7mNoPqRsTu.",
+            "l6v0gB4gk5iC9cU8dLQ0q",
+        ),
         ("bot 123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw", "AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"),
         ('{"secret_id": "8d5c1f6e"}', "8d5c1f6e"),
         ("{'password': 'a b'}", "a b"),
@@ -77,6 +85,12 @@ def test_what_looks_like_a_secret_is_hidden_though_nobody_knows_it(text: str, hi
 def test_ordinary_words_stay() -> None:
     text = "lot 4711 of 2026-11-22: amount=112000.00, 3 tokens used, path /history/17"
     assert Redactor(lambda: ["17", "lot"])(text) == text
+
+
+def test_a_secret_that_holds_another_leaves_nothing_of_itself() -> None:
+    short, long = LIVE, f"a-{LIVE}-b"
+    redact = Redactor(lambda: [short, long])
+    assert redact(f"{long} and {short}") == f"{REDACTED} and {REDACTED}"
 
 
 @given(st.text(st.characters()))

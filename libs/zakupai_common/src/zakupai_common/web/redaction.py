@@ -24,6 +24,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[sbr]\.[A-Za-z0-9]{20,}"), REDACTED),
     (re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), REDACTED),
     (re.compile(r"\bzk_([A-Za-z0-9]+)_[A-Za-z0-9]+"), rf"zk_\1_{REDACTED}"),
+    (re.compile(r"\bz[ri]_[A-Za-z0-9_-]{20,}"), REDACTED),  # refresh tokens and invitations
     (re.compile(r"\b\d{6,}:[A-Za-z0-9_-]{30,}"), REDACTED),  # a Telegram bot's token
     # password=…, "secret_id": "…", token: '…'
     (
