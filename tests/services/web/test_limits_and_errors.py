@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from zakupai_common.web.answering import Answering
 from zakupai_common.web.body_limit import BodyLimit
@@ -22,12 +22,22 @@ class Order(BaseModel):
     amount: int
 
 
+class StrictOrder(Order):
+    """No other word is taken."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 def app(seen: list[int] | None = None) -> FastAPI:
     made = FastAPI()
     install_error_answers(made)
 
     @made.post("/orders")
     def order(asked: Order) -> int:
+        return asked.amount
+
+    @made.post("/strict")
+    def strict(asked: StrictOrder) -> int:
         return asked.amount
 
     @made.post("/raw")
@@ -52,7 +62,9 @@ def app(seen: list[int] | None = None) -> FastAPI:
     def problem() -> None:
         raise ProblemError(409, "taken", "somebody has it", holder="another")
 
-    made.add_middleware(BodyLimit, default_bytes=LIMIT, paths={"/large": 3 * LIMIT})
+    made.add_middleware(
+        BodyLimit, default_bytes=LIMIT, paths={"/large": 3 * LIMIT, "/strict": 99 * LIMIT}
+    )
     made.add_middleware(Answering)
     made.add_middleware(RequestId)
     return made
@@ -124,6 +136,17 @@ async def test_an_answer_does_not_repeat_what_was_sent() -> None:
             )
             assert odd.status_code in (400, 422), body
             assert odd.headers["content-type"] == MEDIA_TYPE
+
+
+async def test_an_answer_lists_a_few_of_many_wrong_fields_and_a_part_of_their_names() -> None:
+    async with client(app()) as to:
+        body = {"amount": 1, **{"x" * 500 + str(number): 1 for number in range(60)}}
+        answer = await to.post("/strict", json=body)
+    assert answer.status_code == 422
+    found = answer.json()
+    assert found["detail"] == "fields that are not as they must be: 60"
+    assert len(found["errors"]) == 50
+    assert all(len(one["field"]) <= 100 for one in found["errors"])
 
 
 async def test_every_refusal_has_the_same_shape() -> None:

@@ -52,7 +52,26 @@ def test_a_file_of_variables_is_refused_outside_development(tmp_path: Path) -> N
     read({**TOLD, "ZAKUPAI_ENVIRONMENT": "development"}, tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(SECRET_NAMES))
+OLD_NAMES = {
+    "API_KEY",
+    "DATABASE_PASSWORD",
+    "DATABASE_URL",
+    "GOSZAKUP_TOKEN",
+    "JWT_SECRET_KEY",
+    "OPENAI_API_KEY",
+    "PGPASSWORD",
+    "POSTGRES_PASSWORD",
+    "REDIS_PASSWORD",
+    "SESSION_SECRET",
+    "TELEGRAM_BOT_TOKEN",
+    "VAULT_SECRET_ID",
+    "VAULT_TOKEN",
+    "ZAKUPAI_API_KEY",
+}
+"""Written again: a name that is dropped from the list is missed here."""
+
+
+@pytest.mark.parametrize("name", sorted(SECRET_NAMES | OLD_NAMES))
 def test_a_secret_in_the_environment_is_refused_by_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError) as refused:
         read({**TOLD, name: "hunter2"}, tmp_path)
