@@ -96,6 +96,17 @@ def test_a_service_starts_neither_from_an_env_file_nor_with_a_secret_in_its_envi
     assert "hunter2" not in done.stderr
 
 
+@each_service
+def test_a_database_that_cannot_be_migrated_has_an_exit_code_of_its_own(
+    servers: Backing, service: Service, tmp_path: Path
+) -> None:
+    given = provide(servers, service)
+    done = run(given, tmp_path, "migrate", ZAKUPAI_DATABASE_PORT="1")
+    assert done.returncode == 4
+    assert "the schema is not migrated" in done.stderr
+    assert str(given.values[f"{service.home}/database"]["password"]) not in done.stderr
+
+
 @pytest.mark.row("B4")
 def test_a_file_of_settings_is_for_development_only(servers: Backing, tmp_path: Path) -> None:
     given = provide(servers, SERVICES[0])

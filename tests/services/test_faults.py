@@ -2,13 +2,17 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from redis.exceptions import AuthenticationError, RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from tests.support.service_stand import (
     QUICK,
@@ -20,6 +24,8 @@ from tests.support.service_stand import (
     stopped,
 )
 from zakupai_calc.service import SERVICE
+from zakupai_common import migrations
+from zakupai_common.db import DatabaseLogin, DatabaseSettings
 from zakupai_common.redis import RedisSettings, make_redis
 from zakupai_common.secret import Secret
 
@@ -203,6 +209,45 @@ async def test_a_schema_of_another_revision_is_not_ready(
         assert detail == "the schema is at c0000, not c0001"
 
 
+def test_two_that_migrate_at_once_do_it_one_after_the_other(servers: Backing) -> None:
+    name, password = "twice", secrets.token_urlsafe(24)
+    servers.postgres.give_database(name, password)
+    settings = DatabaseSettings("127.0.0.1", name, servers.postgres.port)
+    login = DatabaseLogin(name, Secret(password))
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    tables = "SELECT to_regclass('alembic_version')"
+    with servers.postgres.connect(name) as other, ThreadPoolExecutor(2) as threads:
+        other.execute("SELECT pg_advisory_lock(%s)", [migrations._LOCK])
+        both = [
+            threads.submit(migrations.upgrade, SERVICE.package, settings, login) for _ in range(2)
+        ]
+        try:
+            deadline = time.monotonic() + LIMIT_SECONDS
+            while other.execute(waiting).fetchone() != (2,):
+                assert time.monotonic() < deadline
+                assert not any(one.done() for one in both), "it waited for nobody"
+                time.sleep(0.01)
+            assert other.execute(tables).fetchone() == (None,)
+        finally:
+            other.execute("SELECT pg_advisory_unlock_all()")
+        for one in both:
+            one.result(LIMIT_SECONDS)
+        assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("c0001",)]
+
+
+async def test_a_statement_that_fails_puts_no_value_into_any_log(
+    provided: Provided, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    async with standing(provided) as stand:
+        query = text("SELECT 1 / 0 WHERE CAST(:hidden AS text) <> ''")
+        with pytest.raises(DBAPIError) as refused:
+            async with stand.parts.database.begin() as connection:
+                await connection.execute(query, {"hidden": "hunter2"})
+    assert "division by zero" in str(refused.value)
+    assert "hunter2" not in str(refused.value) + caplog.text
+
+
 async def test_a_hung_redis_is_given_up(servers: Backing) -> None:
     client = make_redis(
         RedisSettings("127.0.0.1", servers.redis.port), lambda: Secret(servers.redis_password)
@@ -216,6 +261,25 @@ async def test_a_hung_redis_is_given_up(servers: Backing) -> None:
                 with pytest.raises(RedisError):
                     await client.ping()
         assert await client.ping()
+    finally:
+        await client.aclose()
+
+
+async def test_a_rotated_redis_password_counts_at_the_next_connection(servers: Backing) -> None:
+    told = ["wrong"]
+    client = make_redis(
+        RedisSettings("127.0.0.1", servers.redis.port, timeout_seconds=20), lambda: Secret(told[0])
+    )
+    try:
+        with pytest.raises(AuthenticationError):
+            await client.ping()
+        told[0] = servers.redis_password
+        assert await client.ping()
+        told[0] = "wrong again"
+        assert await client.ping()  # a connection that is there stays
+        await client.connection_pool.disconnect()
+        with pytest.raises(AuthenticationError):
+            await client.ping()
     finally:
         await client.aclose()
 
