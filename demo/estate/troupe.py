@@ -229,8 +229,9 @@ class Troupe:
         return {one.name: self.estate.programs.running(one.name) for one in self.estate.services}
 
     def _still_running(self) -> None:
-        gone = [name for name, now in self._running().items() if now != self._processes[name]]
-        if gone or None in self._processes.values():
+        running = self._running().items()
+        gone = [name for name, now in running if now is None or now != self._processes[name]]
+        if gone:
             raise PromiseBrokenError(f"{', '.join(gone)} did not stay the process it was")
         if self.estate.programs.running(ERRANDS) is None:
             told = self.estate.programs.last_words(ERRANDS)
