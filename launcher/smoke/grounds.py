@@ -63,6 +63,7 @@ def _secrets(estate: Estate, service: Service) -> str:
     if process is None:
         raise CheckFailedError("its process is not the one that was started")
     environment = Path(f"/proc/{process.pid}/environ").read_text(errors="replace")
+    require(bool(environment), "its environment cannot be seen")
     require(not any(text in environment for text in hidden), "its environment holds a secret")
     if service.guard is None:
         _believes_vaults_key(estate, service)

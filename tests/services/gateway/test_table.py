@@ -47,7 +47,7 @@ def test_a_service_without_an_address_is_absent_and_not_unknown() -> None:
         lambda content: calc(content).update(limit={"requests": 0, "seconds": 1}),
         lambda content: content["limits"].pop("lookup"),
         lambda content: content.pop("login"),
-        lambda content: content["service"].append(dict(calc(content))),
+        lambda content: content["service"].append(copy.deepcopy(calc(content))),
     ],
 )
 def test_a_table_with_a_word_too_many_or_too_few_is_none(change: Change) -> None:

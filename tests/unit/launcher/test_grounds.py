@@ -71,6 +71,17 @@ def test_a_service_was_told_no_secret_and_believes_vaults_key_and_no_other(
             process.kill()
 
 
+def test_an_environment_that_shows_nothing_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a process that has just ended, for example."""
+    believes(monkeypatch, KEY)
+    with subprocess.Popen(["/bin/sleep", "60"], env={}) as process:
+        try:
+            with pytest.raises(CheckFailedError, match="cannot be seen"):
+                check("secrets from Vault", identify(process.pid))()
+        finally:
+            process.kill()
+
+
 def test_a_process_that_is_not_the_one_that_was_started_proves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
