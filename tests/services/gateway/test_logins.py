@@ -11,6 +11,7 @@ from typing import Any, cast
 import httpx
 import jwt
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import func, select
 
 from tests.services.gateway.stand import PASSWORD, GatewayStand
@@ -76,6 +77,28 @@ async def test_a_wrong_password_and_an_unknown_name_get_one_answer(
     assert (answer.status_code, kind(answer)) == (401, "login-refused")
     upper = {**right, "email": right["email"].upper()}
     assert (await stand.client.post("/auth/login", json=upper)).status_code == 200
+
+
+async def test_an_unknown_name_costs_the_hash_that_a_known_one_costs() -> None:
+    """Otherwise the time of an answer tells who is known."""
+    verified: list[str] = []
+
+    class Noting(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002
+            verified.append(str(hash))
+            return super().verify(hash, password)
+
+    hasher = Noting(time_cost=1, memory_cost=1024, parallelism=1)
+    passwords = Passwords(hasher)
+    try:
+        kept = await passwords.hash(Secret(PASSWORD))
+        assert await passwords.matches(kept, Secret(PASSWORD))
+        for guess in (PASSWORD, "the password of nobody"):
+            assert not await passwords.matches(None, Secret(guess))
+    finally:
+        passwords.close()
+    assert len(verified) == 3
+    assert not any(hasher.check_needs_rehash(one) for one in verified)
 
 
 async def test_an_answer_to_a_wrong_login_repeats_nothing(stand: GatewayStand) -> None:
@@ -152,6 +175,26 @@ async def test_a_log_out_ends_the_session_and_only_this_one(stand: GatewayStand)
     assert (await refresh(stand, other["refresh_token"])).status_code == 200
     unknown = {"refresh_token": "zr_" + "x" * 43}
     assert (await stand.client.post("/auth/logout", json=unknown)).status_code == 204
+
+
+async def test_a_session_keeps_the_first_reason_of_its_end(stand: GatewayStand) -> None:
+    """Who logs out of a session that was ended for a reuse must not wipe that away."""
+    email = await stand.user()
+    reused, left = await stand.login(email), await stand.login(email)
+    again = (await refresh(stand, reused["refresh_token"])).json()
+    assert (await refresh(stand, reused["refresh_token"])).status_code == 401
+    for pair in (again, left):
+        asked = {"refresh_token": pair["refresh_token"]}
+        assert (await stand.client.post("/auth/logout", json=asked)).status_code == 204
+    invitation, _ = await stand.gateway.logins.invite(tg_id_of(email), email)
+    open_still = await stand.login(email)
+    chosen = {"invitation": invitation.reveal(), "password": "another-good-password"}
+    assert (await stand.client.post("/auth/password", json=chosen)).status_code == 204
+    assert (await refresh(stand, open_still["refresh_token"])).status_code == 401
+    its = sessions.SESSIONS.c
+    query = select(its.ended_because).where(its.user_id == user_of(email)).order_by(its.created_at)
+    async with stand.parts.database.begin() as connection:
+        assert list(await connection.scalars(query)) == ["reuse", "logout", "password"]
 
 
 async def test_a_second_login_leaves_the_first_alone_and_takes_away_what_has_ended(
