@@ -171,6 +171,22 @@ def test_a_process_that_counts_holds_a_bounded_number_of_keys(
         assert len(local) <= 10
 
 
+def test_a_process_that_counts_forgets_what_has_run_out_and_then_what_came_first() -> None:
+    now = 10**9
+    local = LocalLimits(most_keys=10, clock_ns=lambda: now)
+    short, long = Limit(2, 1.0), Limit(2, 1000.0)
+    kept = [Charge("ip", f"ip:{number}", long) for number in range(5)]
+    for charge in kept:
+        local.check([charge])
+    for number in range(5):
+        local.check([Charge("ip", f"short:{number}", short)])
+    now += 2 * 10**9
+    local.check([Charge("ip", "ip:5", long)])  # the eleventh key
+    assert len(local) == 5
+    assert [local.check([charge]).remaining for charge in kept[1:]] == [0, 0, 0, 0]
+    assert local.check([kept[0]]).remaining == 1
+
+
 @contextlib.contextmanager
 def stopped(servers: Backing) -> object:
     """Redis hangs: it keeps its connections and says nothing."""
