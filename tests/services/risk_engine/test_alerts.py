@@ -228,6 +228,26 @@ async def test_a_sender_whose_hold_has_ended_says_nothing_about_what_another_hol
     assert await metric(watch.risk, "risk_messages_waiting") == 0
 
 
+async def test_who_leaves_while_a_message_is_on_its_way_may_have_got_it(
+    watch: Watch, fresh_bin: Callable[[], str]
+) -> None:
+    """And what is known of that message afterwards changes nothing any more."""
+    await watch.becomes("active")
+    await watch.becomes("blocked")
+    async with watch.risk.parts.database.begin() as connection:
+        held = await outbox.take(connection, watch.now)
+    assert held is not None
+    path = f"/rnu/subscribe/{watch.number}/{watch.user}"
+    assert (await watch.risk.call("DELETE", path, user=watch.user)).status_code == 204
+    async with watch.risk.parts.database.begin() as connection:
+        await outbox.later(connection, held, "no answer", watch.now, doubt=True)
+        query = "SELECT status, doubts FROM rnu_alerts ORDER BY change_id"
+        kept = [tuple(row) for row in await connection.execute(text(query))]
+    assert kept == [("cancelled", 1), ("cancelled", 0)]
+    watch.pass_time(HOLD)
+    assert await watch.rounds.courier.deliver() == 0
+
+
 async def test_no_redirect_gets_the_bots_token_or_a_message(watch: Watch, abroad: Outside) -> None:
     await watch.becomes("active")
     watch.world.acts.append(status(307, Location=f"{abroad.url}/elsewhere"))

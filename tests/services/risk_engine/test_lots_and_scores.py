@@ -1,13 +1,17 @@
 """Lots, their scores and the reasons, over a real OpenBao, PostgreSQL and Redis."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from launcher.outside import World, status
 from tests.support.service_stand import Provided, Stand
+from zakupai_risk_engine import lots
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -184,6 +188,23 @@ async def test_scores_at_once_are_all_kept_and_the_lot_has_the_last(
     assert len({one["evaluation_id"] for one in found}) == 10
     last = max(found, key=lambda one: one["evaluation_id"])
     assert (await risk.call("GET", f"/risk/explain/{lot_id}")).json() == last
+
+
+async def test_a_lot_that_is_being_changed_is_scored_as_it_is_afterwards(
+    risk: Stand, lot_id: int
+) -> None:
+    await put(risk, lot_id, lot("800000.00"))
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with risk.parts.database.begin() as changing:
+        kept = await lots.get(changing, lot_id, lock=True)
+        assert kept is not None
+        await lots.put(changing, replace(kept, price=Decimal("990000.00")), NOW)
+        scoring = asyncio.create_task(score(risk, lot_id))
+        async with asyncio.timeout(60):
+            while not await changing.scalar(waits):  # noqa: ASYNC110 - PostgreSQL tells nobody
+                await asyncio.sleep(0.01)
+    found = await scoring
+    assert (found["anti_dumping_percent"], found["anti_dumping_violation"]) == ("1.00", False)
 
 
 async def test_nothing_is_answered_without_the_gateways_proof(
