@@ -83,7 +83,7 @@ async def test_an_answer_is_its_json_and_nothing_is_counted(server: Outside) -> 
         (garbage, Reason.GARBAGE),
         (status(200, b"<html>"), Reason.GARBAGE),
         (status(200, b"[" * 100_000), Reason.GARBAGE),
-        (status(200, b"1" * 70_000), Reason.GARBAGE),
+        (status(200, b'"' + b"1" * 70_000 + b'"'), Reason.GARBAGE),
     ],
 )
 async def test_a_passing_fault_is_tried_again_and_counted(

@@ -53,6 +53,11 @@ def test_a_signed_request_names_its_caller() -> None:
     assert caller.request_id == "request-1"
 
 
+def test_a_signature_over_nobodys_name_is_nobodys() -> None:
+    with pytest.raises(ProblemError, match="named no user"):
+        verify(scope_of("GET", "/things?a=1", signed(user="")), [KEY], NOW)
+
+
 @given(PRINTABLE.filter(bool), PRINTABLE, st.lists(PRINTABLE.filter(bool), max_size=4))
 def test_what_was_signed_is_what_is_believed(user: str, plan: str, scopes: list[str]) -> None:
     headers = signed(user=user, plan=plan, scopes=scopes)
