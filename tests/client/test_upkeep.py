@@ -226,3 +226,17 @@ def test_an_error_that_nobody_foresaw_ends_nothing_and_quotes_nothing(
             until(lambda: store[KEY].reveal() == "2")
             assert store.health().fresh
     assert "hunter2" not in caplog.text
+
+
+def test_a_store_that_was_closed_holds_no_value_any_more(name: str, files: Path) -> None:
+    with FakeVault() as vault:
+        vault.put("app", {"k": "hunter2"})
+        settings = deliver(vault, vault.make_role(name, ["app"]), files)
+        store = SecretStore(settings, [KEY], pace=QUICK)
+        store.start()
+        assert store.health().ready
+        store.close()
+        with pytest.raises(SecretAbsentError):
+            store[KEY]
+        assert not store.health().ready
+        assert "hunter2" not in [one.secret.reveal() for one in store._upkeep.entries.values()]

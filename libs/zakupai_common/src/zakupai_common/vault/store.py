@@ -195,7 +195,7 @@ class SecretStore:
                 self._end_token()
             self._thread = None
         self._vault.close()
-        self._entries = {}
+        self._entries = self._upkeep.entries = {}
 
     def __enter__(self) -> "SecretStore":
         self.start()
