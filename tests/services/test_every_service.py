@@ -12,8 +12,9 @@ from hvac.exceptions import Forbidden
 
 from launcher.programs import beside_python, plain_environment
 from launcher.roster import SERVICES
+from launcher.smoke.grounds import texts_of
 from launcher.vault import MOUNT
-from tests.support.service_stand import Backing, Provided, provide, standing
+from tests.support.service_stand import Backing, Provided, provide, serving, standing
 from zakupai_common.vault.errors import StartError
 from zakupai_common.vault.store import SecretStore
 from zakupai_common.web.identity import OPEN_PATHS
@@ -151,6 +152,39 @@ def test_a_service_reads_its_own_secrets_and_nothing_else(
         with pytest.raises(Forbidden):
             kv.list_secrets(folder, mount_point=MOUNT)
     client.adapter.close()
+
+
+@each_service
+def test_every_secret_that_a_service_holds_is_known_to_what_hides_secrets_in_its_logs(
+    servers: Backing, service: Service
+) -> None:
+    given = provide(servers, service)
+    with SecretStore(given.vault, service.declared()) as store:
+        hidden = service.live_values(store)
+    held = [
+        text
+        for values in given.values.values()
+        for value in values.values()
+        for text in texts_of(value)
+    ]
+    assert held
+    assert set(held) <= set(hidden)
+    assert service.name not in hidden, "the user of its database, an ordinary word"
+
+
+@behind_the_gateway
+def test_a_process_that_ends_takes_its_token_with_it(
+    servers: Backing, service: Service, tmp_path: Path
+) -> None:
+    def tokens() -> set[str]:
+        return set(servers.root.list("auth/token/accessors")["data"]["keys"])
+
+    before = tokens()
+    with serving(provide(servers, service), tmp_path):
+        its = tokens() - before
+    assert its
+    assert not tokens() & its
+    assert "Traceback" not in (tmp_path / f"{service.name}.log").read_text()
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:

@@ -10,8 +10,10 @@ import argparse
 import gc
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from alembic.util.exc import CommandError
@@ -125,8 +127,15 @@ def _serve(service: Service, settings: ServiceSettings, store: SecretStore) -> i
     gc.collect()
     gc.freeze()  # what is there now stays: no collection needs to look at it again
     gc.set_threshold(*_COLLECT_AFTER)
+    # Once it has ended in order, uvicorn raises the signal that it got once more: left to its
+    # default, SIGTERM would end the process there, and nobody would end the token.
+    signal.signal(signal.SIGTERM, _leave)
     server.run()
     return 0 if server.started else 1
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def exit_with(service: Service) -> None:
