@@ -157,6 +157,18 @@ async def test_a_user_has_a_limited_number_of_usable_keys(customer: Customer) ->
     assert more.status_code == 201
 
 
+async def test_a_key_that_has_expired_makes_room_for_another(billing: Stand) -> None:
+    customer = await enrol(billing, expires_in_days=1)
+    asked = {"tg_id": customer.tg_id}
+    codes = [
+        (await customer.call("POST", "/billing/create_key", json=asked)).status_code
+        for _ in range(KEYS_PER_USER)
+    ]
+    assert codes == [201] * (KEYS_PER_USER - 1) + [409]
+    billing.parts.clock = lambda: NOON + timedelta(days=1)
+    assert (await customer.call("POST", "/billing/create_key", json=asked)).status_code == 201
+
+
 async def test_nobody_acts_for_another_user_or_learns_whether_there_is_one(
     customer: Customer,
 ) -> None:

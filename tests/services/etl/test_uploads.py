@@ -359,7 +359,18 @@ async def test_a_disk_that_takes_no_upload_is_503(
 
 
 async def test_uploads_belong_to_their_user(etl: Stand) -> None:
-    found = await send(etl, lines())
+    body, headers = lines(), {"Content-Type": CSV}
+    found = await send(etl, body)
+    same = await etl.call(
+        "POST",
+        "/upload-batch",
+        user="user-2",
+        scopes=["etl:write"],
+        content=body,
+        headers=headers,
+    )
+    assert (same.status_code, same.json()["repeated"]) == (201, False)
+    assert same.json()["upload_id"] != found["upload_id"]
     path = f"/uploads/{found['upload_id']}"
     for target in (path, f"{path}/rows"):
         assert (await etl.call("GET", target, user="user-2")).status_code == 404

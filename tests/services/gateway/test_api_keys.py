@@ -50,6 +50,7 @@ class Counter:
 
     async def count(self, key: Secret[str], service: str, requests: int) -> None:
         await asyncio.sleep(0)
+        assert requests > 0, "billing takes no such call, and what waits behind it would wait on"
         if self.away:
             raise RuntimeError("away")
         self.counted[key.reveal()] = self.counted.get(key.reveal(), 0) + requests
@@ -150,6 +151,18 @@ async def test_what_a_key_did_is_told_of_the_service_where_it_did_it() -> None:
         assert await use(keys, key, ("calc", "etl", "etl")[number % 3])
     await keys.settle(everything=True)
     assert billing.at == {"calc": 10, "etl": 20}
+
+
+async def test_however_much_a_key_has_left_few_of_its_requests_are_not_counted_yet() -> None:
+    billing, key = Counter(), some_key()
+    keys = ApiKeys(billing, lambda: 0.0)
+    for _ in range(UNCOUNTED + 1):
+        assert await use(keys, key)
+    assert billing.asked == 1
+    assert await use(keys, key)
+    assert (billing.asked, billing.counted[key]) == (2, UNCOUNTED + 2)
+    await keys.settle(everything=True)  # nothing is left to be told
+    assert billing.counted[key] == UNCOUNTED + 2
 
 
 async def test_what_is_no_key_costs_billing_nothing() -> None:

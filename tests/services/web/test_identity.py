@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -9,6 +10,8 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zakupai_calc.service import SERVICE as CALC
+from zakupai_common.secret import Secret
 from zakupai_common.web.errors import ProblemError, install_error_answers
 from zakupai_common.web.identity import (
     MAX_AGE_SECONDS,
@@ -51,6 +54,13 @@ def test_a_signed_request_names_its_caller() -> None:
     caller = verify(scope_of("GET", "/things?a=1", signed()), [KEY], NOW)
     assert (caller.user, caller.plan, caller.scopes) == ("u1", "free", {"a", "b"})
     assert caller.request_id == "request-1"
+
+
+def test_while_a_key_is_exchanged_both_that_vault_holds_count() -> None:
+    held: Any = {CALC.identity_key: Secret("one")}
+    assert CALC.identity_keys(held) == [b"one"]
+    held[CALC.also_identity_key] = Secret("other")
+    assert CALC.identity_keys(held) == [b"one", b"other"]
 
 
 def test_a_signature_over_nobodys_name_is_nobodys() -> None:
