@@ -240,3 +240,32 @@ def test_a_store_that_was_closed_holds_no_value_any_more(name: str, files: Path)
             store[KEY]
         assert not store.health().ready
         assert "hunter2" not in [one.secret.reveal() for one in store._upkeep.entries.values()]
+
+
+def test_what_a_late_turn_reads_after_the_end_is_for_nobody(
+    name: str, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hung Vault may answer when closing has given up waiting for the turn."""
+    with FakeVault() as vault:
+        vault.put("app", {"k": "hunter2"})
+        settings = deliver(vault, vault.make_role(name, ["app"]), files, timeout_seconds=0.05)
+        store = SecretStore(settings, [KEY], pace=QUICK)
+        store.start()
+        thread, turn = store._thread, Upkeep.turn
+        inside, go_on = threading.Event(), threading.Event()
+
+        def late(upkeep: Upkeep, *, read_now: bool = False) -> float:
+            wait = turn(upkeep, read_now=read_now)
+            inside.set()
+            assert go_on.wait(60)
+            upkeep.entries = dict(held)
+            return wait
+
+        held = dict(store._upkeep.entries)
+        monkeypatch.setattr(Upkeep, "turn", late)
+        assert inside.wait(60)
+        store.close()
+        go_on.set()
+        assert thread is not None
+        thread.join(60)
+        assert (store._entries, store._upkeep.entries) == ({}, {})

@@ -303,7 +303,12 @@ class SecretStore:
             wait = self._turn(asked)
             changed = frozenset(self._upkeep.changed)
             self._upkeep.changed.clear()
-            self._entries = self._upkeep.entries
+            with self._lock:
+                if self._closing:  # what was read since is for nobody
+                    self._upkeep.entries, self._turning = {}, False
+                    self._lock.notify_all()
+                    return
+                self._entries = self._upkeep.entries
             if changed:
                 self._tell(changed)
             with self._lock:
