@@ -105,6 +105,13 @@ async def test_rotating_again_and_again_makes_no_more_than_twice_the_keys(
     assert without_overlap.status_code == 200  # a leaked key can always be exchanged at once
 
 
+@pytest.mark.parametrize("seconds", [-1, 7 * 86400 + 1])
+async def test_an_old_key_works_on_for_a_week_at_the_most(customer: Customer, seconds: int) -> None:
+    asked = {"tg_id": customer.tg_id, "key_id": customer.key_id, "overlap_seconds": seconds}
+    assert (await customer.call("POST", "/billing/rotate_key", json=asked)).status_code == 422
+    assert (await customer.check())["valid"]
+
+
 async def test_a_rotation_does_not_prolong_a_key(billing: Stand) -> None:
     customer = await enrol(billing, expires_in_days=1)
     asked = {"tg_id": customer.tg_id, "key_id": customer.key_id, "overlap_seconds": 7 * 86400}

@@ -364,8 +364,30 @@ async def test_an_entity_that_fails_again_and_again_fails_alone_and_can_be_resum
     assert counted(run, "lots") == (4, 4, 0, 0, 0)
     assert await metric(etl, "etl_runs_total", status="partial_success") == 1
     await act(etl, run, "resume", 202)
+    again = part(await state(etl, run), "trd_buy")
+    assert (again["status"], again["failure"]) == ("waiting", None)
     assert await worker_of(etl).once() == "success"
     assert counted(await state(etl, run), "trd_buy") == (7, 7, 0, 0, 0)
+
+
+async def test_a_run_that_is_cancelled_while_it_waits_waits_for_nothing_any_more(
+    etl: Stand, world: World
+) -> None:
+    world.acts.extend([status(429, Retry_After="120")])
+    run = await begin(etl, entities=["trd_buy"])
+    worker = worker_of(etl)
+
+    async def cancelled(_: float) -> None:
+        await act(etl, run, "cancel", 200)
+
+    worker.sleep = cancelled
+    await worker.once()
+    found = await state(etl, run)
+    assert (found["status"], found["waiting_for"], found["waiting_until"]) == (
+        "cancelled",
+        None,
+        None,
+    )
 
 
 async def test_a_goszakup_that_stays_away_ends_the_run_as_an_error(

@@ -299,6 +299,18 @@ async def test_an_invitation_that_does_not_work_costs_no_hash(
         assert (answer.status_code, kind(answer)) == (401, "invitation-refused")
 
 
+async def test_an_invitation_that_ran_out_is_forgotten_with_the_next(stand: GatewayStand) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    stand.parts.clock = lambda: now
+    number = secrets.randbelow(2**40) + 1
+    for _ in range(2):
+        await stand.gateway.logins.invite(number, f"u{number}@example.kz")
+        now += datetime.timedelta(days=3)
+    query = select(func.count()).where(credentials.INVITATIONS.c.user_id == f"user-{number}")
+    async with stand.parts.database.begin() as connection:
+        assert await connection.scalar(query) == 1
+
+
 async def test_of_several_invitations_of_a_user_one_works(stand: GatewayStand) -> None:
     """One that was forgotten in a mailbox must not change the password that was chosen since."""
     email = await stand.user()
