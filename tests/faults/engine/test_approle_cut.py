@@ -94,6 +94,24 @@ async def test_a_cut_registration_leaves_nothing_that_logs_in_and_can_be_repeate
         assert len(await context.view.list("accessor/")) == 4
 
 
+async def loose_secret_ids(backend: approle.AppRole) -> list[str]:
+    """Keys of secret ids whose accessor is not there."""
+    found = []
+    async for prefix, key in backend._store.all_secret_ids():
+        entry = await backend._store.secret_id(key)
+        assert entry is not None
+        if not await backend._store.has_accessor(prefix, entry.secret_id_accessor):
+            found.append(key)
+    return found
+
+
+async def test_no_cut_registration_leaves_a_secret_id_that_no_accessor_leads_to() -> None:
+    worlds = await cut_runs(lambda b: custom(b, "new"))
+    assert len(worlds) == 2
+    for _, _, backend in worlds:
+        assert await loose_secret_ids(backend) == []
+
+
 async def test_a_cut_removal_of_a_role_can_be_asked_for_again_and_leaves_nothing() -> None:
     def act(backend: approle.AppRole) -> Awaitable[object]:
         return backend.handle(request("delete", "role/r"))

@@ -1,6 +1,7 @@
 """AppRole, one law a test: roles, secret ids, and who may log in with what."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from zvault.barrier.barrier import Barrier
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Auth, Response
 from zvault.engine.backends.approle import backend as approle
+from zvault.engine.backends.approle.login import WrongCredentialsError
 from zvault.engine.errors import (
     EngineError,
     InternalEngineError,
@@ -22,6 +24,7 @@ from zvault.engine.errors import (
 from zvault.engine.userdata import Timestamp
 from zvault.records.approle import decode_secret_id
 from zvault.records.mounts import AUTH, MountEntry
+from zvault.storage.api import Operation as StorageOperation
 from zvault.storage.api import Storage
 from zvault.storage.inmem import InMemStorage
 
@@ -643,29 +646,107 @@ async def test_names_that_are_no_names_have_no_path(world: World) -> None:
     assert await world.backend.exists(request("update", "login")) is None
 
 
+class GatedStorage(InMemStorage):
+    """Reads and writes that wait, when told to, for an event; writes go one by one."""
+
+    reads: asyncio.Event | None = None
+    writes: asyncio.Event | None = None
+    arrived: asyncio.Event
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived = asyncio.Event()
+
+    async def get(self, key: str) -> bytes | None:
+        value = await super().get(key)
+        if self.reads is not None:
+            self.arrived.set()
+            await self.reads.wait()
+        return value
+
+    async def apply(self, operations: Sequence[StorageOperation]) -> None:
+        for number, operation in enumerate(operations):
+            if number and self.writes is not None:
+                self.arrived.set()
+                await self.writes.wait()
+            await super().apply([operation])
+
+
 async def test_a_slow_read_of_a_role_never_keeps_what_was_replaced_meanwhile() -> None:
-    class Slow(InMemStorage):
-        gate: asyncio.Event | None = None
-
-        async def get(self, key: str) -> bytes | None:
-            value = await super().get(key)
-            if self.gate is not None:
-                await self.gate.wait()
-            return value
-
-    storage = Slow()
+    storage = GatedStorage()
     world = await new_world(storage)
     await world.role(token_ttl="1m")
     again = World(world.barrier, world.clock)
     await again.backend._store.salt()
-    storage.gate = asyncio.Event()
+    held = storage.reads = asyncio.Event()
     reading = asyncio.create_task(again.show("role/web"))
-    await asyncio.sleep(0)
-    held, storage.gate = storage.gate, None
+    await storage.arrived.wait()
+    storage.reads = None
     await again.call("update", "role/web", {"token_ttl": "2m"})
     held.set()
     assert (await reading)["token_ttl"] == 60
     assert (await again.show("role/web"))["token_ttl"] == 120
+
+
+async def test_a_role_id_that_was_looked_up_while_its_role_went_is_free_again() -> None:
+    storage = GatedStorage()
+    world = await new_world(storage)
+    await world.role(role_id="freed")
+    again = World(world.barrier, world.clock)
+    await again.show("role/web")
+    await again.backend._store.salt()
+    held = storage.reads = asyncio.Event()
+    slow = asyncio.create_task(again.login("freed", "x"))
+    await storage.arrived.wait()
+    storage.reads = None
+    await again.call("delete", "role/web")
+    held.set()
+    with pytest.raises(InvalidRequestError, match=INVALID):
+        await slow
+    assert await again.role("heir", role_id="freed") == "freed"
+
+
+async def test_a_login_that_was_being_checked_when_its_role_id_was_locked_is_refused() -> None:
+    storage = GatedStorage()
+    world = await new_world(storage)
+    role_id = await world.role()
+    secret_id = await world.secret_id("web")
+    held = storage.reads = asyncio.Event()
+    slow = asyncio.create_task(world.login(role_id, secret_id))
+    await storage.arrived.wait()
+    for _ in range(5):
+        world.context.lockout.failed(role_id)
+    held.set()
+    with pytest.raises(PermissionDeniedError):
+        await slow
+
+
+async def test_a_role_that_is_being_deleted_gives_no_more_logins() -> None:
+    storage = GatedStorage()
+    world = await new_world(storage)
+    role_id = await world.role()
+    secret_ids = [await world.secret_id("web") for _ in range(3)]
+    held = storage.writes = asyncio.Event()
+    deleting = asyncio.create_task(world.call("delete", "role/web"))
+    await storage.arrived.wait()
+    logins = [asyncio.create_task(world.login(role_id, one)) for one in secret_ids]
+    await asyncio.sleep(0)
+    held.set()
+    outcomes = await asyncio.gather(*logins, return_exceptions=True)
+    await deleting
+    assert [type(outcome) for outcome in outcomes] == [WrongCredentialsError] * 3
+
+
+async def test_a_sweep_leaves_the_accessor_of_a_secret_id_that_is_just_being_stored() -> None:
+    storage = GatedStorage()
+    world = await new_world(storage)
+    role_id = await world.role()
+    held = storage.writes = asyncio.Event()
+    storing = asyncio.create_task(world.secret_id("web"))
+    await storage.arrived.wait()
+    assert await world.backend.sweep() == 0
+    held.set()
+    await world.login(role_id, await storing)
 
 
 async def test_role_names_are_plain_letters(world: World) -> None:
