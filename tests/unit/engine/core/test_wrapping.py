@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,16 @@ from zvault.engine.errors import (
     PermissionDeniedError,
 )
 from zvault.records import gojson
-from zvault.records.wrapping import RawAnswer, raw_answer, raw_data
+from zvault.records.wrapping import (
+    RESPONSE_KEY,
+    WRAP_INFO_KEY,
+    RawAnswer,
+    raw_answer,
+    raw_data,
+)
+from zvault.storage.api import Operation as StorageOperation
+from zvault.storage.api import Put
+from zvault.storage.inmem import InMemStorage
 
 INVALID = "wrapping token is not valid or does not exist"
 UNWRAP = "sys/wrapping/unwrap"
@@ -455,6 +464,31 @@ class _Full:
 
     def close(self) -> None:
         pass
+
+
+class PutsStorage(InMemStorage):
+    """Remembers which keys each ``apply`` put."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[list[str]] = []
+
+    async def apply(self, operations: Sequence[StorageOperation]) -> None:
+        self.steps.append([op.key for op in operations if isinstance(op, Put)])
+        await super().apply(operations)
+
+
+async def test_a_wrapped_answer_is_stored_in_one_step_with_its_token() -> None:
+    storage = PutsStorage()
+    async with fresh(storage) as server:
+        storage.steps.clear()
+        info = await wrap(server, a=1)
+        await hand_in(server, "sys/wrapping/rewrap", info.token, server.root)
+        filled = [step for step in storage.steps if step and step[-1].endswith(WRAP_INFO_KEY)]
+        assert len(filled) == 2
+        for step in filled:
+            assert any(key.startswith("sys/token/id/") for key in step)
+            assert step[-2].endswith(f"/{RESPONSE_KEY}")
 
 
 async def test_a_wrapping_token_lives_through_a_restart() -> None:
