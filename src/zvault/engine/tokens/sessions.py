@@ -190,9 +190,11 @@ class Sessions:
         if entry.parent:
             async with self._locks.hold(entry.parent):
                 parent = await self.read(entry.parent)
-                if parent is None or parent.expires_ns <= self._clock.now_ns():
+                if parent is None:
                     return None
                 session = self._batch_session(entry)
+                # Time ends the parent before anybody cleans up; a renewal of it drops this session.
+                session.expires_ns = min(session.expires_ns, parent.expires_ns)
                 self._remember(token, session)
                 self._keys.setdefault(entry.parent, set()).add(token)
                 return session

@@ -1,6 +1,7 @@
 """Tokens: made, looked at, used up, renewed, revoked."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from zvault.engine.errors import (
     PermissionDeniedError,
 )
 from zvault.records import ssc
+from zvault.storage.api import Operation as StorageOperation
 
 HOUR = 3600
 
@@ -364,6 +366,20 @@ async def test_batch_tokens_are_not_stored_and_die_with_their_parent() -> None:
         assert not await server.alive(batch)
 
 
+@pytest.mark.parametrize("was_used", [False, True])
+async def test_a_batch_token_ends_with_its_parents_time_before_anybody_cleans_up(
+    was_used: bool,
+) -> None:
+    async with fresh() as server:
+        await server.policy("m", 'path "auth/token/create" { capabilities = ["update"] }')
+        parent = await server.token(policies=["m"], ttl="1m")
+        batch = await server.token(parent, type="batch", ttl="1h")
+        if was_used:
+            assert await server.alive(batch)
+        server.clock.advance(61)
+        assert not await server.alive(batch)
+
+
 async def test_a_batch_token_ends_on_time_and_a_changed_one_is_nothing() -> None:
     async with fresh() as server:
         batch = await server.token(type="batch", ttl="1h", policies=["default"])
@@ -583,6 +599,27 @@ async def test_a_child_made_while_its_parent_is_revoked_does_not_survive() -> No
         assert len([key for key in keys if key.startswith("sys/token/id/")]) == 1
         assert not [key for key in keys if key.startswith("sys/token/parent/")]
         assert len(server.open.sessions._doomed) == 0
+
+
+async def test_a_token_is_dead_as_soon_as_its_revocation_begins() -> None:
+    async with fresh() as server:
+        token = await server.token(policies=["default"])
+        assert await server.alive(token)
+        storage, held = server.core.storage, asyncio.Event()
+        apply = storage.apply
+
+        async def slow(operations: Sequence[StorageOperation]) -> None:
+            await held.wait()
+            await apply(operations)
+
+        storage.apply = slow  # type: ignore[method-assign]
+        revoking = asyncio.create_task(server.revoke(token))
+        await asyncio.sleep(0)
+        asking = asyncio.create_task(server.alive(token))
+        await asyncio.sleep(0)
+        held.set()
+        assert not await asking
+        await revoking
 
 
 async def test_renewing_and_revoking_at_once_never_leaves_half_a_token() -> None:
