@@ -158,6 +158,20 @@ async def test_at_every_operation_a_death_costs_nothing_that_was_acknowledged() 
             await again.core.seal()
 
 
+async def test_what_a_failed_creation_has_left_ends_with_its_time_without_a_restart() -> None:
+    for cut in range(1, 3):
+        storage = CutStorage(InMemStorage())
+        async with fresh(storage) as server:
+            before = await leftovers(server)
+            storage.left = storage.done + cut
+            with pytest.raises(EngineError):
+                await server.token(policies=["default"], ttl="1m")
+            storage.left = None
+            assert await leftovers(server) != before
+            await server.tick(61)
+            assert await leftovers(server) == before
+
+
 async def test_an_interrupted_unmount_is_finished_by_the_next_one() -> None:
     for cut in range(12):
         storage = CutStorage(InMemStorage())

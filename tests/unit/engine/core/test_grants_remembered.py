@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.running import Running, fresh
+from tests.support.running import Running, fresh, restarted
 from zvault.engine.api import Auth, Operation
 from zvault.engine.errors import EngineError, InvalidRequestError, PermissionDeniedError
 from zvault.engine.tokens.kept import KEPT, MAX_KEPT_BYTES, Kept
-from zvault.storage.api import Delete
+from zvault.storage.api import Delete, Put
 
 OFTEN = 3
 """From the third time on what was worked out before is used."""
@@ -48,10 +48,13 @@ class Client:
         return answer.auth
 
 
-async def shown(server: Running, auth: Auth) -> dict[str, Any]:
-    found = await server.read("auth/token/lookup-self", auth.client_token)
+async def shown(server: Running, auth: Auth, address: str = "127.0.0.1") -> dict[str, Any]:
+    found = await server.call(
+        Operation.READ, "auth/token/lookup-self", token=auth.client_token, address=address
+    )
     assert found is not None
-    return found
+    assert found.data is not None
+    return found.data
 
 
 async def test_every_login_gets_a_token_of_its_own_that_says_what_the_first_said(
@@ -135,6 +138,27 @@ async def test_a_tuned_mount_counts_at_once(server: Running) -> None:
     await client.log_in()
     await server.write("sys/auth/approle/tune", token_type="batch")
     assert (await client.log_in(times=1)).token_type == "batch"
+
+
+async def test_a_role_that_binds_tokens_to_addresses_binds_each_to_its_own(
+    server: Running,
+) -> None:
+    client = await Client.of(server)
+    mount = next(e for e in server.open.mounts.entries("auth") if e.type == "approle")
+    key = f"auth/{mount.uuid}/role/web"
+    stored = await server.open.barrier.get(key)
+    assert stored is not None
+    strict = stored.replace(b"{", b'{"token_strictly_bind_ip":true,', 1)
+    await server.open.barrier.apply([Put(key, strict)])
+    again = await restarted(server)
+    for number in range(OFTEN + 2):
+        address = f"127.0.0.{number + 1}"
+        answer = await again.call(
+            Operation.UPDATE, "auth/approle/login", client.body, "", address=address
+        )
+        assert answer is not None
+        assert answer.auth is not None
+        assert (await shown(again, answer.auth, address))["bound_cidrs"] == [address]
 
 
 async def test_two_secret_ids_of_a_role_keep_their_own_metadata(server: Running) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.running import Running, fresh, restarted, slow_down
 from zvault.engine.api import Auth, Operation
-from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
+from zvault.engine.errors import EngineError, InvalidRequestError, PermissionDeniedError
+from zvault.storage.errors import DiskFullError
 
 ALL = 'capabilities = ["create", "read", "update", "delete"]'
 
@@ -261,3 +262,43 @@ async def test_of_two_changes_at_once_none_is_lost(kind: str) -> None:
         found = await server.read(path)
         assert found is not None
         assert found | first | second == found
+
+
+@pytest.mark.parametrize("policy", ["root", "response-wrapping"])
+async def test_no_login_gets_from_its_entity_what_no_login_may_get(policy: str) -> None:
+    async with fresh() as server:
+        credentials = await approle(server)
+        auth = await login(server, credentials)
+        identity = server.open.identity
+        entity = identity.entities[auth.entity_id]
+        entity.policies.append(policy)  # as another server may have stored it
+        async with identity.changing:
+            await identity.save_entity(entity)
+        before = await server.list("auth/token/accessors/")
+        with pytest.raises(InvalidRequestError):
+            await login(server, credentials)
+        assert await server.list("auth/token/accessors/") == before
+
+
+async def test_a_change_that_could_not_be_stored_does_not_come_with_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = "zvault.engine.identity.store.bucket_key"
+    monkeypatch.setattr(module, lambda prefix, item_id: f"{prefix}7")
+    async with fresh() as server:
+        await server.write("identity/entity", name="one")
+        await server.write("identity/entity", name="two")
+        storage = server.core.storage
+        apply = storage.apply
+
+        async def full(operations: object) -> None:
+            raise DiskFullError("no space left", provider="test", store="memory", key="k")
+
+        storage.apply = full  # type: ignore[method-assign]
+        with pytest.raises(EngineError):
+            await server.delete("identity/entity/name/one")
+        storage.apply = apply  # type: ignore[method-assign]
+        await server.write("identity/entity/name/two", policies=["p"])
+        again = await restarted(server)
+        assert await again.read("identity/entity/name/one") is not None
+        await again.core.seal()

@@ -9,7 +9,7 @@ import pytest
 from tests.support.leasing import Leasing, mount_leasing
 from tests.support.running import Running, fresh, restarted, slow_down
 from zvault.base.gotime import SECOND_NS
-from zvault.engine.api import Operation, Response
+from zvault.engine.api import Operation, Request, Response
 from zvault.engine.errors import EngineError, InvalidRequestError, PermissionDeniedError
 from zvault.records.leases import LeaseEntry, encode_lease
 from zvault.storage.api import Put
@@ -206,6 +206,24 @@ async def test_a_token_revoked_while_its_secret_is_made_gets_none() -> None:
             )
             assert isinstance(results[0], Response | PermissionDeniedError), results[0]
             await server.tick()
+        assert backend.alive == set()
+        assert await leases(server) == []
+
+
+async def test_a_token_that_is_gone_when_its_secret_is_made_gets_none() -> None:
+    async with fresh() as server:
+        backend = await mount_leasing(server)
+        token = await server.token(policies=["root"], ttl="1h")
+        make = backend.handle
+
+        async def slow(request: Request) -> Response | None:
+            made = await make(request)
+            await server.revoke(token)
+            return made
+
+        backend.handle = slow  # type: ignore[method-assign]
+        with pytest.raises(PermissionDeniedError):
+            await secret(server, token)
         assert backend.alive == set()
         assert await leases(server) == []
 
