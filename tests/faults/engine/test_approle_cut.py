@@ -11,7 +11,8 @@ from tests.support.opened import context_for, fresh_barrier, request
 from zvault.base.clock import ManualClock
 from zvault.engine.api import MountContext
 from zvault.engine.backends.approle import backend as approle
-from zvault.engine.errors import InvalidRequestError
+from zvault.engine.errors import InvalidRequestError, PermissionDeniedError
+from zvault.records.approle import SecretIdAccessor, encode_accessor
 from zvault.records.mounts import AUTH, MountEntry
 from zvault.storage.inmem import InMemStorage
 
@@ -110,6 +111,23 @@ async def test_no_cut_registration_leaves_a_secret_id_that_no_accessor_leads_to(
     assert len(worlds) == 2
     for _, _, backend in worlds:
         assert await loose_secret_ids(backend) == []
+
+
+async def test_the_accessor_of_a_cut_registration_shows_and_destroys_nothing() -> None:
+    for _, context, backend in await cut_runs(lambda b: custom(b, "new")):
+        role = await backend._store.role("r")
+        assert role is not None
+        # Of the registration that was cut the accessor is there, and nobody was told its name.
+        key = backend._store.secret_id_key("r", role, "new").rpartition("/")[2]
+        left = await backend._store.accessor_key(role.accessor_prefix, "left")
+        await context.view.put(left, encode_accessor(SecretIdAccessor(key)))
+        await custom(backend, "new")
+        asked = {"secret_id_accessor": "left"}
+        path = "role/r/secret-id-accessor"
+        assert await backend.handle(request("update", f"{path}/lookup", asked)) is None
+        with pytest.raises(PermissionDeniedError):
+            await backend.handle(request("update", f"{path}/destroy", asked))
+        assert await log_in(backend, "new")
 
 
 async def test_a_cut_removal_of_a_role_can_be_asked_for_again_and_leaves_nothing() -> None:

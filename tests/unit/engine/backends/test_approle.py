@@ -233,6 +233,17 @@ async def test_source_addresses_bind_and_a_refused_address_burns_the_use(world: 
     await world.login(role_id, free, "::ffff:10.9.9.9")
 
 
+async def test_a_secret_id_that_is_wider_than_its_role_is_by_now_logs_nobody_in(
+    world: World,
+) -> None:
+    role_id = await world.role(secret_id_bound_cidrs="10.0.0.0/8")
+    secret_id = await world.secret_id("web", cidr_list="10.1.0.0/16")
+    await world.login(role_id, secret_id, "10.1.2.3")
+    await world.call("update", "role/web", {"secret_id_bound_cidrs": "10.1.2.0/24"})
+    with pytest.raises(InternalEngineError, match="subset relationship"):
+        await world.login(role_id, secret_id, "10.1.2.3")
+
+
 async def test_a_secret_id_cannot_be_wider_than_its_role(world: World) -> None:
     await world.role(
         secret_id_bound_cidrs="10.0.0.0/8",

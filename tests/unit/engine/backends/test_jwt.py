@@ -265,6 +265,16 @@ async def test_keys_of_other_use_algorithm_or_id_do_not_count(world: World, issu
     await world.login(issuer.token())
 
 
+async def test_an_algorithm_that_was_not_allowed_does_not_count_whoever_signed(
+    world: World, issuer: Issuer
+) -> None:
+    await world.write("config", jwks_url=issuer.url + "/keys", jwt_supported_algs="RS256,ES384")
+    with pytest.raises(InvalidRequestError, match="unexpected algorithm"):
+        await world.login(issuer.token())
+    await world.write("config", jwks_url=issuer.url + "/keys", jwt_supported_algs="ES256")
+    await world.login(issuer.token())
+
+
 async def test_the_client_secret_is_stored_and_never_shown(world: World, issuer: Issuer) -> None:
     await world.write(
         "config",
