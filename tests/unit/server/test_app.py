@@ -149,6 +149,14 @@ async def test_seal_asks_the_engine_whether_it_may_and_then_seals() -> None:
     assert ask(connection, "PUT", "/v1/sys/seal")[0] == 204, "sealed already"
 
 
+async def test_a_seal_that_does_not_take_is_no_success() -> None:
+    class Stuck(FakeCore):
+        async def seal(self) -> None:
+            pass
+
+    assert ask(MemoryConnection(Stuck()), "PUT", "/v1/sys/seal")[0] == 500
+
+
 async def test_sealed_is_503_in_vaults_words() -> None:
     found = ask(MemoryConnection(FakeCore(sealed=True)), "GET", "/v1/kv/a")
     assert found == (503, {"errors": ["Vault is sealed"]})

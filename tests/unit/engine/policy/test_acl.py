@@ -146,6 +146,16 @@ def test_allowed_parameters() -> None:
     assert not allowed(open_names, Operation.UPDATE, "a", y="2")
 
 
+@pytest.mark.parametrize("operation", [Operation.READ, Operation.CREATE, Operation.PATCH])
+def test_parameters_bind_whatever_carries_some(operation: Operation) -> None:
+    rights = READ | Capability.CREATE | Capability.PATCH
+    assert not allowed(acl(Rule("a", rights, required=("x",))), operation, "a")
+    assert not allowed(acl(Rule("a", rights, denied={"y": ()})), operation, "a", y=1)
+    subject = acl(Rule("a", rights, allowed={"x": ()}))
+    assert not allowed(subject, operation, "a", y=1)
+    assert allowed(subject, operation, "a", x=1)
+
+
 def test_true_is_not_one() -> None:
     subject = acl(Rule("a", UPDATE, allowed={"x": (True,)}))
     assert allowed(subject, Operation.UPDATE, "a", x=True)
