@@ -19,9 +19,9 @@ from zvault.offline.errors import ForeignShareError, MountTableError
 from zvault.offline.inspect import inspect_store
 from zvault.offline.open import open_offline
 from zvault.offline.proof import prove_unseal_key
-from zvault.offline.report import VerifyReport
+from zvault.offline.report import MAX_NAMED, Named, VerifyReport
 from zvault.offline.verify import verify_store
-from zvault.records import approle, kv2, tokens
+from zvault.records import approle, kv2, leases, tokens
 from zvault.records.mounts import TABLE_KEYS
 from zvault.storage.api import Delete, Put, Storage
 from zvault.storage.digest import read_entries
@@ -248,6 +248,24 @@ async def test_a_token_under_another_name_is_a_loss(storage: InMemStorage, golde
     await store.barrier.apply([Put(moved, entry)])
     report = await verified(storage, golden)
     assert [f.key for f in report.findings if f.is_loss] == [moved]
+
+
+async def test_a_lease_under_another_name_is_a_loss(storage: InMemStorage, golden: Golden) -> None:
+    store = await open_offline(storage, shares_of(golden))
+    key = next(k for k in await _keys(storage) if k.startswith(f"{leases.ID_PREFIX}auth/"))
+    entry = await store.barrier.get(key)
+    assert entry is not None
+    moved = key[:-4] + "0000"
+    await store.barrier.apply([Put(moved, entry)])
+    report = await verified(storage, golden)
+    assert [f.key for f in report.findings if f.is_loss] == [moved]
+
+
+def test_what_is_not_named_any_more_is_still_counted() -> None:
+    named = Named()
+    for number in range(MAX_NAMED + 3):
+        named.add(number)
+    assert (len(named.items), named.total) == (MAX_NAMED, MAX_NAMED + 3)
 
 
 async def test_entries_of_no_mount_are_named_by_their_prefix(

@@ -14,6 +14,7 @@ from zvault.barrier.barrier import Barrier
 from zvault.barrier.paths import KEYRING, PLAINTEXT_KEYS
 from zvault.base.clock import ManualClock
 from zvault.base.errors import ZvaultError
+from zvault.offline.examine import DECODED
 from zvault.offline.known import Known
 from zvault.offline.open import open_offline
 from zvault.offline.report import VerifyReport
@@ -22,6 +23,7 @@ from zvault.records.compress import expand
 from zvault.records.mounts import MOUNTS, TABLE_KEYS
 from zvault.storage.api import Delete, Put, Storage
 from zvault.storage.inmem import InMemStorage
+from zvault.storage.listing import ObjectInfo
 from zvault.storage.walk import walk
 
 CLOCK = ManualClock(DAY_NS)
@@ -151,3 +153,11 @@ async def test_no_plaintext_and_no_token_is_kept(tmp_path: Path) -> None:
     ids = [ids["secret_id"] for ids in golden.expected["approle"].values()]
     for secret in [golden.expected["root_token"], *ids]:
         assert secret not in told
+
+
+def test_what_was_read_of_another_moment_than_the_listing_is_not_known() -> None:
+    known, info = Known(CLOCK), ObjectInfo("k", 1, "listed")
+    known.note(info, "listed", DECODED)
+    assert known.fact(info) is DECODED
+    known.note(info, "read", DECODED)
+    assert known.fact(info) is None

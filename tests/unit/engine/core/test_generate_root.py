@@ -4,10 +4,13 @@ import pytest
 
 from tests.support.running import Running, fresh
 from tests.support.shareholders import ask, get, put, rekey
+from zvault.barrier.paths import STORED_KEYS
+from zvault.barrier.seal import seal_stored_keys
 from zvault.base.secret import Secret
 from zvault.crypto.one_time_pad import decode_token, encode_token
 from zvault.engine.api import Operation
 from zvault.engine.errors import EngineError, EngineSealedError, InvalidRequestError
+from zvault.storage.api import Put
 
 
 async def generated(server: Running, otp: str = "") -> tuple[str, str]:
@@ -66,6 +69,15 @@ async def test_wrong_shares_make_no_token() -> None:
             status = await get(server, "generate-root/attempt")
             assert (status["progress"], status["started"]) == (0, True)
         assert await server.list("auth/token/accessors/") == tokens
+
+
+async def test_shares_that_open_another_root_key_than_the_one_in_use_make_no_token() -> None:
+    async with fresh() as server:
+        other = seal_stored_keys(Secret(server.keys[0]), Secret(b"x" * 32), b"n" * 12)
+        await server.core.storage.apply([Put(STORED_KEYS, other)])
+        nonce = (await put(server, "generate-root/attempt"))["nonce"]
+        with pytest.raises(InvalidRequestError, match="root key verification failed"):
+            await put(server, "generate-root/update", key=server.keys[0].hex(), nonce=nonce)
 
 
 async def test_shares_count_once_with_the_nonce_and_only_while_one_runs() -> None:
