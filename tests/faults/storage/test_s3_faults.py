@@ -160,6 +160,17 @@ async def test_a_delta_reads_back_each_write_so_a_dropped_one_is_an_error() -> N
             await sync_store(source, connect(standin, "b2"))
 
 
+async def test_a_delta_reads_back_each_deletion_so_a_dropped_one_is_an_error() -> None:
+    async with s3_standin.running(habits=s3_standin.B2) as standin:
+        standin.objects = {"p/" + key: value for key, value in {**COPIED, "old": b"1"}.items()}
+        source = InMemStorage(VALUES)
+        standin.always = lambda request: (
+            s3_standin.Answer(204) if request.method == "DELETE" else None
+        )
+        with pytest.raises(CopyProofError, match="'old'"):
+            await sync_store(source, connect(standin, "b2"))
+
+
 @pytest.mark.parametrize("etag", ["opaque", "multipart", "md5"])
 async def test_equality_without_an_md5_is_read_back(etag: str) -> None:
     habits = replace(s3_standin.AWS, etag=etag)

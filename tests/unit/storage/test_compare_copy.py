@@ -11,6 +11,7 @@ from zvault.base.errors import PreconditionError
 from zvault.storage.api import Delete, Operation, Put
 from zvault.storage.compare import compare_stores, describe
 from zvault.storage.copy import Progress, copy_store, sync_store
+from zvault.storage.copy_journal import CopyJournal
 from zvault.storage.errors import CopyProofError, CorruptEntryError, EmptySourceError
 from zvault.storage.file import FileStorage
 from zvault.storage.inmem import InMemStorage
@@ -265,3 +266,19 @@ async def test_a_file_copy_is_byte_for_byte_the_tree_it_came_from(tmp_path: Path
     ]
     assert trees[0] == trees[1]
     assert len(trees[0]) == 50
+
+
+def test_every_line_of_a_copys_journal_is_durable_before_the_copy_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = CopyJournal.open(tmp_path / "j", source="a", destination="b")
+    events: list[str] = []
+    write, sync = os.write, os.fsync
+    monkeypatch.setattr(os, "write", lambda fd, line: (events.append("write"), write(fd, line))[1])
+    monkeypatch.setattr(os, "fsync", lambda fd: (events.append("sync"), sync(fd))[1])
+    journal.begin()
+    journal.reached("k", 1, 2)
+    journal.finishing()
+    journal.done(1, 2)
+    journal.close()
+    assert events == ["write", "sync"] * 4

@@ -30,6 +30,8 @@ from zvault.storage.s3_retry import Retrier
 CREDENTIALS = S3Credentials("AKIAEXAMPLE", Secret("hunter2-is-the-secret"))
 OPTIONS = S3Options("vault", CREDENTIALS, endpoint="http://127.0.0.1:1")
 
+EMPTY_PAGE = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+
 
 async def no_wait(seconds: float) -> None:
     await asyncio.sleep(0)
@@ -393,6 +395,20 @@ async def test_the_access_check_leaves_nothing_and_believes_nothing() -> None:
         standin.always = lambda request: Answer(204) if request.method == "DELETE" else None
         with pytest.raises(errors.StorageError, match="still finds"):
             await connect(standin).check_access()
+        standin.always = lambda request: Answer(200, EMPTY_PAGE) if not request.key else None
+        with pytest.raises(errors.StorageError, match="list does not show"):
+            await connect(standin).check_access()
+
+
+async def test_a_listing_out_of_order_is_an_error_and_no_shorter_listing() -> None:
+    async with s3_standin.running() as standin:
+        standin.objects = {"p/a": b"1", "p/b": b"2"}
+        rows = "".join(standin._row(name) for name in ("p/b", "p/a"))
+        page = f"<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"
+        answers = iter([Answer(200, page.encode()), Answer(200, EMPTY_PAGE)])
+        standin.always = lambda request: None if request.key else next(answers)
+        with pytest.raises(errors.StorageError, match="not in order"):
+            _ = [info async for info in connect(standin).list_objects()]
 
 
 async def test_an_endpoint_where_nobody_listens_is_said_to_be_unreachable() -> None:
