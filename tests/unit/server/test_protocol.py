@@ -275,6 +275,30 @@ async def test_dripping_bytes_do_not_move_the_deadline() -> None:
     assert connection.transport.closed
 
 
+async def test_a_dripping_body_does_not_move_the_deadline() -> None:
+    connection = MemoryConnection(limits=Limits(read_seconds=30))
+    whole = post("kv/a", b'{"k":"a value that drips"}')
+    body = whole.index(b"{")
+    connection.feed(whole[:body])
+    end = connection.protocol.deadline
+    for byte in whole[body:-1]:
+        connection.feed(bytes([byte]))
+    assert connection.protocol.deadline == end
+
+
+async def test_the_end_waits_for_what_a_client_began_that_left() -> None:
+    connection = MemoryConnection()
+    connection.feed(b"POST /v1/wait/w HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection.transport.closed = True
+    connection.protocol.connection_lost(ConnectionResetError())
+    ending = asyncio.create_task(connection.connections.finish(5.0))
+    await settle()
+    assert not ending.done()
+    connection.core.gate("wait/w").set()
+    assert await ending == 0
+    assert connection.core.finished == ["wait/w"]
+
+
 async def test_a_request_that_takes_too_long_is_answered_and_still_finished() -> None:
     connection = MemoryConnection(limits=Limits(max_request_seconds=90))
     connection.feed(b"POST /v1/wait/w HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -64,6 +64,14 @@ def test_renewing_keeps_ca_key_and_names_and_changes_the_serial(
     assert after.days_left == 90
 
 
+def test_a_pair_that_is_not_on_the_disk_afterwards_is_no_success(
+    paths: TlsPaths, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zvault.ops.tls.renewal.write_pair", lambda paths, pair: None)
+    with pytest.raises(TlsFileError, match="did not keep"):
+        renew(paths, None, clock)
+
+
 def test_a_new_key_is_made_on_request_and_fits(paths: TlsPaths, clock: ManualClock) -> None:
     before = check_files(paths, utc(clock))
     after = renew(paths, ["other.example.kz"], clock, new_key=True)

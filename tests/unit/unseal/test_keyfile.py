@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,27 @@ def test_the_right_password_gives_the_same_shares_back() -> None:
 def test_a_wrong_password_is_named_a_wrong_password() -> None:
     with pytest.raises(WrongPasswordError):
         parse_key_file(GOOD).open(Secret("not the password of this file"))
+
+
+def test_a_file_that_holds_fewer_shares_than_an_unseal_needs_is_not_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(keyfile, "_check_enough", lambda shares, threshold: None)
+        content = make_key_file(make_shares(2))
+    with pytest.raises(KeyFileSharesError, match="fewer than the threshold"):
+        parse_key_file(content).open(PASSWORD)
+
+
+def test_a_file_that_holds_another_number_of_shares_than_it_says_is_not_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = keyfile.encode_header
+    with monkeypatch.context() as patched:
+        patched.setattr(keyfile, "encode_header", lambda h: real(replace(h, held=h.held + 1)))
+        content = make_key_file()
+    with pytest.raises(KeyFileSharesError, match="no list of shares"):
+        parse_key_file(content).open(PASSWORD)
 
 
 def test_every_truncation_is_named_a_truncation() -> None:
