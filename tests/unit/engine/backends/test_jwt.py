@@ -320,6 +320,35 @@ async def test_claims_of_the_wrong_kind_are_refused(
         await world.login(issuer.token(**claims))
 
 
+async def test_a_token_for_an_audience_needs_a_role_that_names_one(
+    world: World, issuer: Issuer
+) -> None:
+    await world.write("config", jwks_url=issuer.url + "/keys")
+    await world.write("role/s", role_type="jwt", user_claim="sub", bound_subject="ann")
+    with pytest.raises(InvalidRequestError, match="no audiences bound"):
+        await world.login(issuer.token(), "s")
+    await world.login(issuer.token(aud=None), "s")
+
+
+async def test_a_token_that_says_it_is_issued_later_is_not_taken(
+    world: World, issuer: Issuer
+) -> None:
+    await world.write("config", jwks_url=issuer.url + "/keys")
+    now = world.clock.now_ns() // 10**9
+    with pytest.raises(InvalidRequestError, match="issued in the future"):
+        await world.login(issuer.token(iat=now + 61, nbf=now, exp=now + 600))
+    await world.login(issuer.token(iat=now + 59, nbf=now, exp=now + 600))
+
+
+async def test_an_issuer_that_calls_itself_something_else_gives_no_keys(
+    world: World, issuer: Issuer
+) -> None:
+    document = {"issuer": issuer.url + "/other", "jwks_uri": issuer.url + "/keys"}
+    issuer.body = json.dumps(document).encode()
+    with pytest.raises(InvalidRequestError, match="oidc discovery"):
+        await world.write("config", oidc_discovery_url=issuer.url)
+
+
 async def test_a_role_is_the_same_in_any_case(world: World, issuer: Issuer) -> None:
     """Real servers keep the names of roles in lower case, so a store of theirs holds no other."""
     await world.write("config", jwks_url=issuer.url + "/keys", default_role="ADMIN")

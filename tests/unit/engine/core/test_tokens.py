@@ -128,6 +128,17 @@ async def test_sudo_makes_no_root_token() -> None:
             await server.write("auth/token/create", maker, policies=["root"])
 
 
+async def test_a_root_token_that_ends_makes_none_that_does_not() -> None:
+    async with fresh() as server:
+        ending = await server.token(policies=["root"], ttl="1h")
+        with pytest.raises(InvalidRequestError, match="expiring root tokens"):
+            await server.write("auth/token/create", ending, policies=["root"])
+        with pytest.raises(InvalidRequestError, match="expiring root tokens"):
+            await server.write("auth/token/create-orphan", ending, policies=["root"])
+        child = await server.token(ending, policies=["root"], ttl="2h")
+        assert (await looked_up(server, child))["ttl"] == 2 * HOUR
+
+
 async def test_nothing_asked_is_everything_the_parent_has() -> None:
     async with fresh() as server:
         response = await made(server)
