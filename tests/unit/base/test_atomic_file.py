@@ -1,6 +1,7 @@
 """A file is the old one or the new one, and a secret file is nobody else's to read."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,27 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(
         write_atomic(tmp_path / "f", b"new")
     assert (tmp_path / "f").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["f"]
+
+
+def test_content_is_durable_before_the_name_and_the_name_on_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def noted_sync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        events.append("folder" if is_folder else "content")
+        sync(descriptor)
+
+    def noted_rename(path: Path, target: Path) -> Path:
+        events.append("name")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_rename)
+    write_atomic(tmp_path / "f", b"one")
+    assert events == ["content", "name", "folder"]
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o606])

@@ -145,6 +145,16 @@ async def test_a_length_beyond_the_limit_is_refused_before_the_body() -> None:
     assert connection.core.seen == []
 
 
+async def test_chunks_beyond_the_limit_are_refused_although_no_length_was_said() -> None:
+    connection = MemoryConnection(limits=Limits(max_request_bytes=10))
+    connection.feed(b"POST /v1/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    connection.feed(b"6\r\n" + b"x" * 6 + b"\r\n")
+    assert connection.sent == b""
+    connection.feed(b"5\r\n")
+    assert connection.answers() == [(413, b'{"errors":["http: request body too large"]}\n')]
+    assert connection.core.seen == []
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [

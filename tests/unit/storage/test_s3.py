@@ -305,6 +305,28 @@ async def test_a_put_answered_with_another_digest_is_read_back_before_it_is_beli
         assert await store.get("k") != b"new value"
 
 
+@pytest.mark.parametrize("tag", ['"opaque"', f'"{"0" * 32}-2"', ""])
+async def test_a_put_whose_tag_is_no_digest_is_read_back_before_it_is_believed(tag: str) -> None:
+    async with s3_standin.running() as standin:
+        standin.always = lambda request: (
+            Answer(200, headers={"ETag": tag}) if request.method == "PUT" else None
+        )
+        with pytest.raises(errors.StorageError):
+            await connect(standin).apply([Put("k", b"value")])
+
+
+async def test_a_put_that_failed_is_not_remembered_as_what_the_store_holds() -> None:
+    async with s3_standin.running() as standin:
+        store = S3Storage.open(replace(OPTIONS, endpoint=standin.endpoint), cache_bytes=1 << 20)
+        await store.apply([Put("a", b"old"), Put("b", b"old")])
+        standin.always = lambda request: (
+            s3_standin.error(403, "AccessDenied") if request.method == "PUT" else None
+        )
+        with pytest.raises(errors.AccessDeniedError):
+            await store.apply([Put("a", b"new"), Put("b", b"new")])
+        assert (await store.get("a"), await store.get("b")) == (b"old", b"old")
+
+
 async def test_operations_stop_at_the_first_failure() -> None:
     async with s3_standin.running() as standin:
         standin.always = lambda request: (
