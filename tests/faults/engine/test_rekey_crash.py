@@ -237,3 +237,29 @@ async def test_a_record_of_a_later_version_stops_everything_that_would_open_the_
     assert await storage.get(SEAL_CONFIG) is not None
     await storage.apply([Delete(REKEY_UNDO)])
     await unseal_with_key(storage, key)
+
+
+class Steps(InMemStorage):
+    """Remembers which keys each ``apply`` touched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[list[str]] = []
+
+    async def apply(self, operations: Sequence[Operation]) -> None:
+        self.steps.append([operation.key for operation in operations])
+        await super().apply(operations)
+
+
+async def test_the_way_back_is_durable_before_the_new_entries_and_goes_after_them() -> None:
+    """Of one step any part may survive a power cut."""
+    storage = Steps()
+    result = await initialize_store(
+        storage, 1, 1, family="vault", random_bytes=os.urandom, clock=ManualClock()
+    )
+    storage.steps.clear()
+    await result.barrier.rekey(ROOT, SealConfig(1, 1, stored_shares=1), NEW)
+    first, entries, last = storage.steps
+    assert first == last == [REKEY_UNDO]
+    assert {STORED_KEYS, SEAL_CONFIG} < set(entries)
+    assert REKEY_UNDO not in entries

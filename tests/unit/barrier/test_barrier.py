@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 
 import pytest
 
@@ -159,6 +160,21 @@ async def test_encryptions_are_counted_and_the_count_is_stored() -> None:
     await barrier.persist_encryption_count()
     assert barrier.unpersisted_encryptions == 0
     assert (await reopened(result)).keyring.active.encryptions == before + 10
+
+
+async def test_what_is_encrypted_while_the_count_is_stored_is_counted_the_next_time() -> None:
+    barrier = (await fresh()).barrier
+    await barrier.apply([Put("logical/u/a", b"x")])
+    storage = barrier.storage
+    apply = storage.apply
+
+    async def busy(operations: Sequence[Operation]) -> None:
+        barrier.encrypt("logical/u/b", b"x")
+        await apply(operations)
+
+    storage.apply = busy  # type: ignore[method-assign]
+    await barrier.persist_encryption_count()
+    assert barrier.unpersisted_encryptions > 0
 
 
 async def test_counting_nothing_writes_nothing() -> None:
