@@ -164,6 +164,19 @@ async def test_what_is_no_wrapping_token_is_refused_before_anybody_is_asked(
             await server.call(Operation.UPDATE, f"sys/wrapping/{name}", given, caller)
 
 
+@pytest.mark.parametrize("name", ["lookup", "unwrap", "rewrap"])
+async def test_a_token_that_wraps_nothing_loses_nothing_by_being_handed_in(name: str) -> None:
+    async with fresh() as server:
+        token = await server.token(policies=["default"], num_uses=3)
+        for _ in range(5):
+            with pytest.raises(InvalidRequestError, match=INVALID):
+                await hand_in(server, f"sys/wrapping/{name}", token, server.root)
+        found = await hand_in(server, "auth/token/lookup", token, server.root)
+        assert found is not None
+        assert found.data is not None
+        assert found.data["num_uses"] == 3
+
+
 async def test_looking_a_wrapping_token_up_takes_nothing_from_it() -> None:
     async with fresh() as server:
         info = await wrap(server, ttl=60, a="b")

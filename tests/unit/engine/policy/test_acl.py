@@ -191,6 +191,20 @@ def test_wrapping_bounds_refuse_a_request_that_does_not_wrap() -> None:
     assert not allowed(subject, Operation.READ, "a", 61 * SECOND_NS)
 
 
+def test_an_upper_wrapping_bound_alone_refuses_a_request_that_does_not_wrap() -> None:
+    subject = acl(Rule("a", READ, max_wrapping_ttl_ns=60 * SECOND_NS))
+    assert not allowed(subject, Operation.READ, "a")
+    assert allowed(subject, Operation.READ, "a", SECOND_NS)
+
+
+def test_a_path_of_any_length_is_answered_and_a_long_one_not_remembered() -> None:
+    memo = Memo()
+    subject = Acl([Policy("p", (Rule("a*", READ),))], memo=memo)
+    for path in ("a" * 512, "a" * 100_000):
+        assert subject.decide(Operation.READ, path, {}).allowed
+    assert [len(path) for _, path, _ in memo.answers] == [512]
+
+
 def test_smaller_wrapping_bounds_win_a_merge() -> None:
     subject = acl(
         Rule("a", READ, max_wrapping_ttl_ns=60 * SECOND_NS),
