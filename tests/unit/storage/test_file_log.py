@@ -315,3 +315,69 @@ async def test_a_second_writer_is_refused_and_does_not_replay(tmp_path: Path) ->
         FileStorage.open(tmp_path / "d")
     await store.apply([Put("a", b"2")])
     await store.close()
+
+
+class Refusing(PosixFileSystem):
+    """Removes no file of one name; may fail once to sync what it has written, for want of space."""
+
+    kept = ""
+    is_full = False
+
+    def remove(self, path: str) -> None:
+        if self.kept and path.endswith(self.kept):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        super().remove(path)
+
+    def sync_data(self, path: str) -> None:
+        if self.is_full:
+            self.is_full = False
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().sync_data(path)
+
+
+async def after_a_kill(root: Path, place: Path, key: str) -> bytes | None:
+    """What a server that is started on a copy of a serving store finds."""
+    shutil.copytree(root, place)
+    store = FileStorage.open(place, log=LogOptions())
+    try:
+        return await store.get(key)
+    finally:
+        await store.close()
+
+
+async def test_what_failed_and_was_said_to_have_failed_does_not_come_back(tmp_path: Path) -> None:
+    root = tmp_path / "d"
+    store = FileStorage.open(root)
+    await store.apply([Put("a/x", b"1")])
+    await store.close()
+    files = Refusing(str(root))
+    store = FileStorage.open(root, log=LogOptions(), files=files)
+    files.kept = "/a/_x"
+    with pytest.raises(StorageError, match="Permission denied"):
+        await store.apply([Delete("a/x")])
+    assert await after_a_kill(root, tmp_path / "copy", "a/x") == b"1"
+    files.kept = ""
+    await store.close()
+
+
+async def test_a_record_that_was_refused_for_want_of_space_is_not_replayed(tmp_path: Path) -> None:
+    root = tmp_path / "d"
+    root.mkdir()
+    files = Refusing(str(root))
+    store = FileStorage.open(root, log=LogOptions(), files=files)
+    await store.apply([Put("a/x", b"1")])
+    files.is_full = True
+    with pytest.raises(DiskFullError):
+        await store.apply([Put("a/x", b"2")])
+    assert await after_a_kill(root, tmp_path / "copy", "a/x") == b"1"
+    await store.close()
+
+
+async def test_a_store_that_holds_nothing_but_the_logs_mark_shows_no_folder_for_it(
+    tmp_path: Path,
+) -> None:
+    store = FileStorage.open(tmp_path / "d", log=LogOptions())
+    await store.apply([Put("a", b"1")])
+    assert (tmp_path / "d" / MARK).exists()
+    assert await store.list("") == ["a"]
+    await store.close()
