@@ -196,6 +196,28 @@ async def test_an_error_inside_a_hold_continues_the_process() -> None:
         assert state_of(child.pid) in "SR"
 
 
+async def test_a_hold_whose_watchdog_was_killed_is_not_called_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = ProcessHold._start_watchdog
+
+    def noted(hold: ProcessHold) -> subprocess.Popen[bytes]:
+        started.append(start(hold))
+        return started[-1]
+
+    async def robbed(hold: ProcessHold) -> None:
+        async with hold.held():
+            started[0].kill()
+            started[0].wait()
+
+    monkeypatch.setattr(ProcessHold, "_start_watchdog", noted)
+    with sleeper() as child:
+        with pytest.raises(HoldError, match="watchdog ended early"):
+            await robbed(hold_of(child.pid))
+        assert state_of(child.pid) in "SR"
+
+
 async def test_a_hold_ends_at_its_limit_and_says_so() -> None:
     with sleeper() as child:
         with pytest.raises(HoldError, match="longer than"):
