@@ -202,6 +202,17 @@ async def test_a_source_address_outside_the_blocks_is_refused_after_the_password
     assert (await world.login(address="10.1.2.3")).bound_cidrs == ("10.0.0.0/8",)
 
 
+async def test_the_password_from_a_refused_address_forgives_no_guesses(world: World) -> None:
+    await world.user(token_bound_cidrs="10.0.0.0/8")
+    for _ in range(4):
+        await refused(world, password="no", address="10.0.0.1")
+    with pytest.raises(PermissionDeniedError):
+        await world.login(address="127.0.0.1")
+    await refused(world, password="no", address="10.0.0.1")
+    with pytest.raises(PermissionDeniedError):
+        await world.login(address="10.0.0.1")
+
+
 async def test_old_names_set_both_and_new_ones_clear_the_old(world: World) -> None:
     await world.user(policies="a,B, a", ttl="10s", max_ttl="1h", bound_cidrs="127.0.0.1/32")
     shown = await world.show()

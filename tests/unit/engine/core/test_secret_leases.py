@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Operation, Request, Response
 from zvault.engine.errors import EngineError, InvalidRequestError, PermissionDeniedError
 from zvault.records.leases import LeaseEntry, encode_lease
+from zvault.storage.api import Operation as StorageOperation
 from zvault.storage.api import Put
 
 READ = Operation.READ
@@ -222,6 +224,26 @@ async def test_a_token_that_is_gone_when_its_secret_is_made_gets_none() -> None:
             return made
 
         backend.handle = slow  # type: ignore[method-assign]
+        with pytest.raises(PermissionDeniedError):
+            await secret(server, token)
+        assert backend.alive == set()
+        assert await leases(server) == []
+
+
+async def test_a_token_revoked_while_a_lease_is_stored_gets_no_secret() -> None:
+    async with fresh() as server:
+        backend = await mount_leasing(server)
+        token = await server.token(policies=["root"], ttl="1h")
+        storage = server.core.storage
+        apply = storage.apply
+
+        async def overtaken(operations: Sequence[StorageOperation]) -> None:
+            if operations[0].key.startswith("sys/expire/id/db/"):
+                storage.apply = apply  # type: ignore[method-assign]
+                await server.revoke(token)
+            await apply(operations)
+
+        storage.apply = overtaken  # type: ignore[method-assign]
         with pytest.raises(PermissionDeniedError):
             await secret(server, token)
         assert backend.alive == set()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.running import Running, fresh, slow_down
+from zvault.base.gotime import SECOND_NS
 from zvault.engine.api import Operation, Response, WrapInfo
 from zvault.engine.errors import (
     EngineError,
@@ -21,6 +22,7 @@ from zvault.records.wrapping import (
     RESPONSE_KEY,
     WRAP_INFO_KEY,
     RawAnswer,
+    encode_wrap_info,
     raw_answer,
     raw_data,
 )
@@ -162,6 +164,21 @@ async def test_what_is_no_wrapping_token_is_refused_before_anybody_is_asked(
     async with fresh() as server:
         with pytest.raises(kind, match=text):
             await server.call(Operation.UPDATE, f"sys/wrapping/{name}", given, caller)
+
+
+async def test_what_a_user_wrapped_on_another_server_is_data_too() -> None:
+    page = raw_data(RawAnswer(200, "text/html", b"<b>"))
+    async with fresh() as server:
+        info = await wrap(server, **page)
+        drawers = server.open._drawers()
+        (drawer,) = await drawers.list("")
+        # As real servers store it, which do not say whose data it is.
+        theirs = encode_wrap_info("sys/wrapping/wrap", 0, 300 * SECOND_NS, is_plain=False)
+        await drawers.put(drawer + WRAP_INFO_KEY, theirs)
+        response = await server.write(UNWRAP, info.token)
+        assert response is not None
+        assert response.raw_content_type != "text/html"
+        assert body_of(response)["data"] == page
 
 
 @pytest.mark.parametrize("name", ["lookup", "unwrap", "rewrap"])
