@@ -15,6 +15,7 @@ from zvault.storage.compare import compare_stores
 from zvault.storage.copy import CopyReport, copy_store, sync_store
 from zvault.storage.errors import CopyProofError, StorageError
 from zvault.storage.inmem import InMemStorage
+from zvault.storage.keys import LAST_KEYS
 from zvault.storage.s3 import S3Storage
 from zvault.storage.s3_options import RetryPolicy, S3Credentials, S3Options
 
@@ -158,6 +159,16 @@ async def test_a_delta_reads_back_each_write_so_a_dropped_one_is_an_error() -> N
         )
         with pytest.raises(CopyProofError, match="'new'"):
             await sync_store(source, connect(standin, "b2"))
+
+
+async def test_equality_that_was_listed_is_not_said_to_have_been_read() -> None:
+    async with s3_standin.running() as standin:
+        source = InMemStorage(VALUES)
+        await copy_store(source, connect(standin, "aws"))
+        report = await sync_store(source, connect(standin, "aws"))
+        read = sum(key in COPIED for key in LAST_KEYS)
+        assert (report.kept, report.read_back) == (len(COPIED), read)
+        assert report.proof == "md5-listing+read-back"
 
 
 async def test_a_delta_reads_back_each_deletion_so_a_dropped_one_is_an_error() -> None:
