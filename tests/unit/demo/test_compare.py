@@ -140,6 +140,26 @@ def test_a_version_pushed_out_that_is_there_again_is_resurrected() -> None:
     assert kinds(secret, found) == {RESURRECTED}
 
 
+def test_a_version_pushed_out_that_only_a_read_shows_is_resurrected() -> None:
+    class Remembering(FakeReader):
+        def version(self, path: str, number: int) -> Any:
+            return {"n": number}
+
+    it = world()
+    it.secrets = {"it": example()}
+    reader = Remembering()
+    reader.secrets = {"it": honest(it.secrets["it"])}
+    verdict = compare_secrets(it, as_reader(reader), "", ())
+    assert [f.kind for f in verdict.findings] == [RESURRECTED]
+
+
+def test_a_version_that_is_to_go_and_was_not_deleted_is_differing() -> None:
+    secret = example()
+    found = honest(secret)
+    found.metadata["versions"]["4"]["deletion_time"] = "soon"
+    assert kinds(secret, found) == {DIFFERING}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -239,6 +259,18 @@ def test_a_token_nobody_made_is_named_unless_a_kill_explains_it() -> None:
     assert it.tokens["second"].parent == "p"
     reader.about["third"] = about(lane="s.0", op="7")
     verdict = compare_tokens(it, as_reader(reader), lambda owner: True, lambda: None)
+    assert [f.kind for f in verdict.findings] == [UNEXPECTED]
+
+
+def test_a_token_of_zvaults_own_tools_is_its_own_business_and_one_of_nobody_a_finding() -> None:
+    it = world()
+    it.tools = {"canary"}
+    reader = FakeReader()
+    login = "auth/approle/login"
+    reader.about = {"tool": about(login, role_name="canary"), "other": about(login, lane="x")}
+    assert compare_tokens(it, as_reader(reader), lambda owner: owner != "x", lambda: None).equal
+    reader.about["nobody"] = about("auth/token/create")
+    verdict = compare_tokens(it, as_reader(reader), lambda owner: False, lambda: None)
     assert [f.kind for f in verdict.findings] == [UNEXPECTED]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from zvault.base.atomic_file import write_atomic
 from zvault.base.clock import ManualClock
 from zvault.base.errors import PreconditionError, UsageError
 from zvault.ops.tls.authority import issue, make_authority
@@ -78,6 +79,20 @@ def test_a_new_key_is_made_on_request_and_fits(paths: TlsPaths, clock: ManualClo
     assert after.spki_pin != before.spki_pin
     assert "vault.example.kz" not in after.hosts
     assert problem_of(paths, utc(clock), ["other.example.kz"]) == ""
+
+
+def test_of_a_new_pair_the_certificate_is_renamed_last(
+    paths: TlsPaths, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def noted(path: Path, content: bytes, mode: int) -> None:
+        written.append(path)
+        write_atomic(path, content, mode)
+
+    monkeypatch.setattr("zvault.ops.tls.files.write_atomic", noted)
+    renew(paths, None, clock, new_key=True)
+    assert written == [paths.key, paths.certificate]
 
 
 @pytest.mark.parametrize(("days", "said"), [(65, "less than 30"), (91, "expired")])
