@@ -39,6 +39,14 @@ def test_mode_zero_keeps_the_mode_of_an_existing_file(tmp_path: Path) -> None:
     assert mode(path) == 0o640
 
 
+def test_mode_zero_makes_a_new_file_nobody_elses_to_read(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    device = FileDevice(FileOptions(str(path), mode=0))
+    device.write(b"x\n")
+    device.close()
+    assert mode(path) == 0o600
+
+
 def test_a_missing_directory_is_made_and_can_be_entered(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "deep" / "audit.log"
     device = FileDevice(FileOptions(str(path)))

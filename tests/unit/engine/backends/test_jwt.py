@@ -23,7 +23,11 @@ from zvault.engine.api import Auth
 from zvault.engine.backends.jwt import backend as module
 from zvault.engine.backends.jwt import fetch, keys
 from zvault.engine.backends.jwt.claims import glob
-from zvault.engine.errors import InternalEngineError, InvalidRequestError
+from zvault.engine.errors import (
+    InternalEngineError,
+    InvalidRequestError,
+    PermissionDeniedError,
+)
 from zvault.records.mounts import AUTH, MountEntry
 
 ENTRY = MountEntry(path="jwt/", type="jwt", table=AUTH, uuid="u")
@@ -318,6 +322,17 @@ async def test_claims_of_the_wrong_kind_are_refused(
     await world.write("config", jwks_url=issuer.url + "/keys")
     with pytest.raises(InvalidRequestError):
         await world.login(issuer.token(**claims))
+
+
+async def test_a_login_from_outside_the_roles_addresses_is_refused(
+    world: World, issuer: Issuer
+) -> None:
+    await world.write("config", jwks_url=issuer.url + "/keys")
+    await world.write("role/r", role_type="jwt", token_bound_cidrs="10.0.0.0/8")
+    with pytest.raises(PermissionDeniedError):
+        await world.login(issuer.token())
+    await world.write("role/r", role_type="jwt", token_bound_cidrs="127.0.0.0/8")
+    await world.login(issuer.token())
 
 
 async def test_a_token_for_an_audience_needs_a_role_that_names_one(

@@ -485,6 +485,16 @@ async def test_roles_decide_over_the_one_who_asks() -> None:
             await server.write("auth/token/create/nope")
 
 
+async def test_of_a_roles_limit_and_the_wished_one_the_smaller_counts() -> None:
+    async with fresh() as server:
+        await server.write("auth/token/roles/r", token_num_uses=5, token_explicit_max_ttl="1h")
+        for uses, ttl in ((9, "2h"), (3, "30m")):
+            wish = {"num_uses": uses, "explicit_max_ttl": ttl, "ttl": "20m"}
+            found = await looked_up(server, await server.token(path="create/r", **wish))
+            assert found["num_uses"] == min(uses, 5)
+            assert found["explicit_max_ttl"] == (1800 if uses == 3 else HOUR)
+
+
 async def test_a_role_in_the_body_gives_nothing_that_the_path_does_not() -> None:
     async with fresh() as server:
         await server.write("auth/token/roles/adm", allowed_policies="admin", orphan=True)

@@ -97,6 +97,8 @@ async def test_what_is_trimmed_is_gone_and_what_was_only_forbidden_comes_back() 
         await data(server, "keys/a/config", min_decryption_version=3, min_encryption_version=4)
         with pytest.raises(InvalidRequestError, match="too old"):
             await data(server, "decrypt/a", ciphertext=old["ciphertext"])
+        with pytest.raises(InvalidRequestError, match="less than the minimum encryption"):
+            await data(server, "encrypt/a", plaintext=I64, key_version=3)
         await data(server, "keys/a/config", min_decryption_version=1)
         assert (await data(server, "decrypt/a", ciphertext=old["ciphertext"]))["plaintext"] == I64
         await data(server, "keys/a/config", min_decryption_version=2)
