@@ -383,7 +383,7 @@ async def test_an_unknown_code_is_shown_with_the_providers_words_in_one_line() -
 async def test_a_reader_caches_nothing_and_refuses_to_write() -> None:
     async with s3_standin.running() as standin:
         options = replace(OPTIONS, endpoint=standin.endpoint)
-        store = S3Storage.open(options, read_only=True)
+        store = S3Storage.open(options, read_only=True, cache_bytes=1 << 20)
         standin.objects["a"] = b"1"
         assert await store.get("a") == b"1"
         standin.objects["a"] = b"2"
