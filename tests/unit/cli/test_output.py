@@ -33,6 +33,19 @@ def test_an_error_with_such_a_name_keeps_its_exit_code(
     assert "is gone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_an_unforeseen_error_says_is_not_printed_for_it_could_quote_a_value(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    monkeypatch.delenv("ZVAULT_DEBUG", raising=False)
+    with pytest.raises(typer.Exit) as caught, reporting_errors(as_json=as_json):
+        raise KeyError("hunter2")
+    assert caught.value.exit_code == 1
+    said = capsys.readouterr()
+    assert "unexpected KeyError" in said.err
+    assert "hunter2" not in said.out + said.err
+
+
 def test_no_lines_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     emit({}, as_json=False, lines=[])
     assert capsys.readouterr().out == ""

@@ -1,6 +1,7 @@
 """Keys of a new Vault: their place is taken first, nobody's file is replaced, loss is named."""
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -174,3 +175,13 @@ def test_255_shares_fit_into_the_room_that_was_taken(tmp_path: Path) -> None:
     place.close()
     assert (tmp_path / "keys").stat().st_size < reserved
     assert len(read_shares_file(tmp_path / "keys")) == 255
+
+
+def test_keys_that_read_back_as_something_else_are_not_called_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = KeysFile(tmp_path / "keys")
+    monkeypatch.setattr(os, "pread", lambda descriptor, size, offset: b" " * (size - 1))
+    with pytest.raises(OSError, match="reads back as something else"):
+        place.keep(content_of((Secret(b"s" * 33),), 1))
+    place.close()
