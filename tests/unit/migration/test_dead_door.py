@@ -83,6 +83,42 @@ async def test_a_stage_that_no_client_reaches_is_not_reported_as_reached(
     require_nothing_lost(site)
 
 
+def turns_away(site: Site, ports: Ports, *, when: Callable[[], bool]) -> None:
+    """The door runs, and what clients ask it gets no answer."""
+    answers = ports.front_door.answers
+
+    async def or_not(scheme: str) -> bool:
+        return not when() and await answers(scheme)
+
+    ports.front_door.answers = or_not  # type: ignore[method-assign]
+
+
+async def test_a_door_that_runs_and_answers_nobody_is_no_stage_reached() -> None:
+    site = new_site(7)
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(8, Options())
+    turns_away(site, operator.ports, when=lambda: site.state is not None and site.state.stage == 8)
+    with pytest.raises(MigrationInterruptedError, match="does not answer over http"):
+        await operator.migrate(proposal, proposal.id)
+    ended = await connect(site, Killer())[1]().resume()
+    assert ended.active_stage == 8
+    require_nothing_lost(site)
+
+
+async def test_a_stage_that_was_put_back_and_is_not_reached_is_not_said_to_serve_again() -> None:
+    site = new_site(7)
+    site.canary_works = 1
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(8, Options())
+    turns_away(site, operator.ports, when=lambda: site.canary_works == -1)
+    with pytest.raises(MigrationInterruptedError, match="putting run r1 back stopped"):
+        await operator.migrate(proposal, proposal.id)
+    site.canary_works = None
+    await connect(site, Killer())[1]().resume()
+    assert end_state(site)["stage"] == 7
+    require_nothing_lost(site)
+
+
 async def test_a_dead_door_has_no_count_of_requests() -> None:
     site = new_site(8)
     ports, _ = connect(site, Killer())

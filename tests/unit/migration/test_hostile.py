@@ -30,8 +30,8 @@ from zvault.ops.migration.errors import (
     UnprovenStoreError,
 )
 from zvault.ops.migration.ledger import open_run
-from zvault.ops.migration.model import Options, Retired, SiteState
-from zvault.ops.migration.ports import BackupFacts, Proof
+from zvault.ops.migration.model import Options, Retired, SiteState, Target
+from zvault.ops.migration.ports import BackupFacts, Proof, SealFacts
 from zvault.ops.runtime.api import Desired, ServerFacts
 from zvault.storage.api import Delete, Operation, Put
 from zvault.storage.inmem import InMemStorage
@@ -87,6 +87,52 @@ async def test_a_server_that_nobody_recorded_is_not_taken_for_a_fenced_one() -> 
     with pytest.raises(MigrationRolledBackError, match="something still answers at"):
         await operator.migrate(proposal, proposal.id)
     operator.ports.server.fence = fence  # type: ignore[method-assign]
+    assert end_state(site)["stage"] == 9
+    require_nothing_lost(site)
+
+
+async def test_a_fence_behind_which_somebody_answers_is_none_for_whoever_resumes() -> None:
+    site = new_site(9)
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(8, Options())
+    fence = operator.ports.server.fence
+
+    async def and_killed() -> None:
+        await fence()
+        raise Killed
+
+    operator.ports.server.fence = and_killed  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        await operator.migrate(proposal, proposal.id)
+    site.clients_on = False  # they wait at the front door
+    again = connect(site, Killer())[1]()
+    ask = again.ports.vault.seal_status
+
+    async def by_somebody(target: Target) -> SealFacts:
+        seen = await ask(target)
+        return SealFacts(True, True) if site.server.desired is Desired.FENCED else seen
+
+    again.ports.vault.seal_status = by_somebody  # type: ignore[method-assign]
+    with pytest.raises(MigrationRolledBackError, match="stage 9 serves again"):
+        await again.resume()
+    assert end_state(site)["stage"] == 9
+    require_nothing_lost(site)
+
+
+async def test_a_destination_in_which_the_server_finds_no_vault_is_not_switched_to() -> None:
+    site = new_site(9)
+    operator = connect(site, Killer())[1]()
+    proposal = await operator.propose(8, Options())
+    ask = operator.ports.vault.seal_status
+
+    async def nothing_there(target: Target) -> SealFacts:
+        seen = await ask(target)
+        fenced = site.server.alive and site.server.desired is Desired.FENCED
+        return dataclasses.replace(seen, initialized=False) if fenced else seen
+
+    operator.ports.vault.seal_status = nothing_there  # type: ignore[method-assign]
+    with pytest.raises(MigrationRolledBackError, match="finds no Vault in"):
+        await operator.migrate(proposal, proposal.id)
     assert end_state(site)["stage"] == 9
     require_nothing_lost(site)
 
