@@ -217,12 +217,14 @@ async def test_a_destroyed_version_never_comes_back(world: World) -> None:
     await world.write("d", {"n": 1})
     await world.write("d", {"n": 2})
     await world.read("d", 1)
+    await world.call("update", "delete/d", {"versions": [1]})
     await world.call("update", "destroy/d", {"versions": "1"})
     await world.call("update", "undelete/d", {"versions": [1]})
     answer = await world.call("read", "data/d", {"version": "1"})
     assert answer is not None
     assert answer.status == 404
     assert shown(answer)["metadata"]["destroyed"] is True
+    assert shown(answer)["metadata"]["deletion_time"] != ""
     folders = await world.barrier.list("logical/u/b/versions/")
     assert len(folders) == 1
 

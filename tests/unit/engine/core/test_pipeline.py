@@ -238,8 +238,15 @@ async def test_a_request_that_storage_stops_is_recorded_too(tmp_path: Path) -> N
 
 async def test_no_write_goes_to_a_folder() -> None:
     async with fresh() as server:
-        await server.write("sys/auth/approle", type="approle")
-        for path in ("sys/mounts/kv/", "auth/approle/role/r/", "identity/entity/", "cubbyhole/a/"):
+        for name in ("approle", "userpass"):
+            await server.write(f"sys/auth/{name}", type=name)
+        for path in (
+            "sys/mounts/kv/",
+            "auth/approle/role/r/",
+            "auth/userpass/login/somebody/",
+            "identity/entity/",
+            "cubbyhole/a/",
+        ):
             with pytest.raises(InvalidRequestError) as caught:
                 await server.write(path, type="kv")
             assert caught.value.messages == ["cannot write to a path ending in '/'"]
