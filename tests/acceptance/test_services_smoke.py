@@ -99,6 +99,7 @@ def test_a_password_that_is_not_the_one_in_vault_fails_it_by_name(estate: Estate
 
 def test_a_ratio_that_the_evaluations_do_not_give_fails_it_by_name(estate: Estate) -> None:
     """The metric counts ``lots``; the smoke counts the evaluations and its own requests."""
+    assert smoke(estate.place.work, PATH="").code == 0  # there are lots now
     blame = "UPDATE lots SET violation = true WHERE NOT violation RETURNING id"
     with estate.postgres.connect("risk-engine") as connection:
         blamed = [row[0] for row in connection.execute(blame).fetchall()]
