@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from tests.support.full_storage import full_storage
 from tests.support.running import Running, fresh, restarted, slow_down
 from zvault.engine.api import Auth, Operation
 from zvault.engine.errors import EngineError, InvalidRequestError, PermissionDeniedError
-from zvault.storage.errors import DiskFullError
 
 ALL = 'capabilities = ["create", "read", "update", "delete"]'
 
@@ -288,16 +288,8 @@ async def test_a_change_that_could_not_be_stored_does_not_come_with_the_next_one
     async with fresh() as server:
         await server.write("identity/entity", name="one")
         await server.write("identity/entity", name="two")
-        storage = server.core.storage
-        apply = storage.apply
-
-        async def full(operations: object) -> None:
-            raise DiskFullError("no space left", provider="test", store="memory", key="k")
-
-        storage.apply = full  # type: ignore[method-assign]
-        with pytest.raises(EngineError):
+        with full_storage(server), pytest.raises(EngineError):
             await server.delete("identity/entity/name/one")
-        storage.apply = apply  # type: ignore[method-assign]
         await server.write("identity/entity/name/two", policies=["p"])
         again = await restarted(server)
         assert await again.read("identity/entity/name/one") is not None

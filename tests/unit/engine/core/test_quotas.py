@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.full_storage import full_storage
 from tests.support.running import Running, fresh, restarted
 from zvault.base.clock import ManualClock
 from zvault.engine.api import Operation, Request
 from zvault.engine.errors import EngineError, InvalidRequestError
 from zvault.engine.quotas import MAX_CLIENTS, Counter, RateLimitedError
 from zvault.records.quotas import RateLimit
-from zvault.storage.errors import DiskFullError
 
 
 async def answers(server: Running, path: str, times: int, **more: Any) -> list[bool]:
@@ -197,18 +197,11 @@ async def test_a_rule_that_could_not_be_stored_limits_nobody() -> None:
     async with fresh() as server:
         await server.write("sys/mounts/kv", type="kv")
         before = server.open.quotas.config
-        storage = server.core.storage
-        apply = storage.apply
-
-        async def full(operations: object) -> None:
-            raise DiskFullError("no space left", provider="test", store="memory", key="k")
-
-        storage.apply = full  # type: ignore[method-assign]
-        with pytest.raises(EngineError):
-            await rule(server, "q", rate=1, path="kv")
-        with pytest.raises(EngineError):
-            await server.write("sys/quotas/config", rate_limit_exempt_paths=["kv/a"])
-        storage.apply = apply  # type: ignore[method-assign]
+        with full_storage(server):
+            with pytest.raises(EngineError):
+                await rule(server, "q", rate=1, path="kv")
+            with pytest.raises(EngineError):
+                await server.write("sys/quotas/config", rate_limit_exempt_paths=["kv/a"])
         assert server.open.quotas.names() == []
         assert server.open.quotas.config == before
         assert await answers(server, "kv/a", 5) == [True] * 5

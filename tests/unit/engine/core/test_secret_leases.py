@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.full_storage import full_storage
 from tests.support.leasing import Leasing, mount_leasing
 from tests.support.running import Running, fresh, restarted, slow_down
 from zvault.base.gotime import SECOND_NS
@@ -380,18 +381,8 @@ async def test_a_token_lease_can_be_ended_soon() -> None:
 async def test_a_secret_whose_lease_cannot_be_stored_is_taken_back() -> None:
     async with fresh() as server:
         backend = await mount_leasing(server)
-        storage = server.core.storage
-        apply = storage.apply
-
-        async def broken(operations: object) -> None:
-            from zvault.storage.errors import DiskFullError
-
-            raise DiskFullError("no space left", provider="test", store="memory", key="k")
-
-        storage.apply = broken  # type: ignore[method-assign]
-        with pytest.raises(EngineError):
+        with full_storage(server), pytest.raises(EngineError):
             await secret(server)
-        storage.apply = apply  # type: ignore[method-assign]
         assert backend.alive == set()
         await server.tick(100)
         assert len(server.open.leases) == 0
