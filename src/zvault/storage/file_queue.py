@@ -112,8 +112,9 @@ class CommitQueue:
                     tidy = None
         finally:
             self._running = None
-            if self._quiet_seconds and self._timer is None and not is_settled:
-                self._timer = loop.call_later(self._quiet_seconds, self._look_for_quiet)
+        # Not in the finally: a task that is thrown away with its loop has no loop to ask.
+        if self._quiet_seconds and self._timer is None and not is_settled:
+            self._timer = loop.call_later(self._quiet_seconds, self._look_for_quiet)
 
     async def _is_done(self, tidy: Tidy) -> bool:
         """A failure of the disk shows at the next commit; a defect must not hang who waits."""
