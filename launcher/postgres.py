@@ -8,6 +8,7 @@ in files and in the protocol, never in argv.
 
 import importlib.util
 import os
+import re
 import secrets
 import signal
 from dataclasses import dataclass
@@ -21,13 +22,12 @@ from launcher.programs import LauncherError, Programs, answers, plain_environmen
 NAME = "postgresql"
 ADMINISTRATOR = "postgres"
 _NOBODY = 65534
-# PostgreSQL refuses to run as root. Another user could not walk through root's folders, so it keeps
-# the one right to do that.
-_UNPRIVILEGED = (
-    "setpriv",
-    f"--reuid={_NOBODY}",
-    f"--regid={_NOBODY}",
-    "--clear-groups",
+_UNPRIVILEGED = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
+# Another user could not walk through root's folders, so it keeps the one right to do that; without
+# the secure bit access(2), which PostgreSQL asks first, would not count it.
+_READ_SEARCH_BIT = 2
+_KEEP_READ_SEARCH = (
+    "--securebits=+no_setuid_fixup",
     "--inh-caps=+dac_read_search",
     "--ambient-caps=+dac_read_search",
 )
@@ -80,7 +80,7 @@ class Postgres:
         pwfile = f"--pwfile={self.password_file}"
         argv: list[str | Path] = [binaries() / "initdb", "-D", self.data]
         argv += ["-U", ADMINISTRATOR, pwfile, *options]
-        run_once([*_drop_root(), *argv], plain_environment(self.folder))
+        run_once([*drop_root(), *argv], plain_environment(self.folder))
         settings = [
             "listen_addresses = '127.0.0.1'",
             f"port = {self.port}",
@@ -99,7 +99,7 @@ class Postgres:
             # The record of a killed server names a pid that may be somebody else's by now.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
         argv: list[str | Path] = [binaries() / "postgres", "-D", self.data]
-        self.programs.start(NAME, [*_drop_root(), *argv])
+        self.programs.start(NAME, [*drop_root(), *argv])
         self.programs.wait(NAME, self._ready)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> bool:
@@ -146,5 +146,13 @@ class Postgres:
         return True
 
 
-def _drop_root() -> tuple[str, ...]:
-    return _UNPRIVILEGED if os.geteuid() == 0 else ()
+def drop_root() -> tuple[str, ...]:
+    """What goes before a command that refuses to run as root, as PostgreSQL does.
+
+    It can still read what root can, unless this root itself may not (as in most containers).
+    """
+    if os.geteuid() != 0:
+        return ()
+    bounds = re.search(r"^CapBnd:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    may_keep = bounds is not None and int(bounds[1], 16) >> _READ_SEARCH_BIT & 1
+    return (*_UNPRIVILEGED, *_KEEP_READ_SEARCH) if may_keep else _UNPRIVILEGED
