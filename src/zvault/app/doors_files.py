@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 import orjson
 
-from zvault.base.atomic_file import fsync_directory, write_atomic
+from zvault.base.atomic_file import fsync_directory, make_folders, write_atomic
 from zvault.base.clock import Clock
 from zvault.base.errors import PreconditionError, VerificationError
 from zvault.base.secret import Secret
@@ -32,6 +32,7 @@ from zvault.storage.urls import parse_store_url
 
 STATE_FORMAT = 1
 _CONFIG_MODE = 0o644
+_CONFIG_FOLDER_MODE = 0o755
 _SERVED_SECONDS = 10.0
 _RUN_BYTES = 4 << 20
 """Journal, records, configuration and the lines of a log that a run makes, and room to spare."""
@@ -54,7 +55,7 @@ class ConfigFiles:
             return None
 
     async def write(self, path: Path, text: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent, _CONFIG_FOLDER_MODE)
         write_atomic(path, text.encode(), _CONFIG_MODE)
 
     async def remove(self, path: Path) -> None:
@@ -109,7 +110,7 @@ class StateFile:
             )
 
     async def write(self, state: SiteState) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(self.path.parent)
         body = _StateBody(
             STATE_FORMAT, state.stage, state.store_url, state.run, list(state.retired)
         )

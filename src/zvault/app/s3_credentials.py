@@ -8,7 +8,7 @@ credential in a message. The migration document exports ``B2_APPLICATION_KEY_ID`
 from collections.abc import Callable, Mapping
 
 from zvault.app.site import Site
-from zvault.base.atomic_file import write_atomic
+from zvault.base.atomic_file import make_folders, write_atomic
 
 
 def keep_s3_credentials(
@@ -35,6 +35,6 @@ def keep_s3_credentials(
     ]
     if found.session_token is not None:
         lines.append(f"aws_session_token = {found.session_token.reveal_text()}")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folders(path.parent)
     write_atomic(path, ("\n".join(lines) + "\n").encode())
     say(f"wrote the S3 credentials of the environment to {site.relative(path)} (mode 0600)")

@@ -30,6 +30,7 @@ from zvault.app.doors_vault import AuditFileDoor, VaultDoor
 from zvault.app.geography import SiteGeography
 from zvault.app.site import Site
 from zvault.app.stores import S3Access, open_store
+from zvault.base.atomic_file import make_folders
 from zvault.base.clock import Clock, SystemClock
 from zvault.base.secret import Secret
 from zvault.offline.known import Known
@@ -129,7 +130,7 @@ def operator_of(
     if planning:
         journal = Journal(PlannedJournalFile(journal_path(site)))
     else:
-        site.places.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(site.places.run_dir)
         journal = Journal.open(journal_path(site))
     try:
         yield Operator(

@@ -1,7 +1,7 @@
 """Files that are either the old one or the new one, also after a power cut.
 
-What lives here: write-temp, fsync, rename, fsync of the directory; the check that a secret file is
-nobody else's to read. What never does: formats.
+What lives here: write-temp, fsync, rename, fsync of the directory; directories that stay; the check
+that a secret file is nobody else's to read. What never does: formats.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from zvault.base.errors import PreconditionError
 
 PRIVATE_MODE = 0o600
+PRIVATE_FOLDER_MODE = 0o700
 
 
 def write_atomic(path: Path, content: bytes, mode: int = PRIVATE_MODE) -> None:
@@ -32,6 +33,19 @@ def write_atomic(path: Path, content: bytes, mode: int = PRIVATE_MODE) -> None:
         temporary.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+
+
+def make_folders(path: Path, mode: int = PRIVATE_FOLDER_MODE) -> tuple[Path, ...]:
+    """Make the directory and what is missing above it; durable on return, as all in it needs.
+
+    Returns what was made, outermost first. Raises OSError.
+    """
+    if path.is_dir():
+        return ()
+    made = make_folders(path.parent, mode)
+    path.mkdir(mode, exist_ok=True)
+    fsync_directory(path.parent)
+    return (*made, path)
 
 
 def fsync_directory(path: Path) -> None:

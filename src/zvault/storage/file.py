@@ -20,7 +20,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from zvault.base.atomic_file import fsync_directory
+from zvault.base.atomic_file import make_folders
 from zvault.storage import keys
 from zvault.storage.api import Operation, Put
 from zvault.storage.cache import ValueCache
@@ -96,7 +96,7 @@ class FileStorage:
         """
         root = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
         with _named(str(root)):
-            made = () if read_only else _make_root(root)
+            made = () if read_only or root.exists() else make_folders(root)
             if not root.is_dir():
                 cause = "is no directory" if root.exists() else "does not exist"
                 raise StoreNotFoundError(f"{root} {cause}", hint="name the data directory")
@@ -301,16 +301,6 @@ class FileStorage:
         if keys.is_leftover_name(key):
             hint = "a killed server left this temporary file; it is no entry and can be removed"
         return CorruptEntryError(cause, store=self.url, key=key, hint=hint)
-
-
-def _make_root(root: Path) -> tuple[Path, ...]:
-    """Make the root and what is missing above it, durably: nothing in it could be otherwise."""
-    if root.exists():
-        return ()
-    made = _make_root(root.parent)
-    root.mkdir(mode=0o700, exist_ok=True)
-    fsync_directory(root.parent)
-    return (*made, root)
 
 
 @contextlib.contextmanager

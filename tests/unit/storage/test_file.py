@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.disk import WatchedDisk
 from zvault.storage.api import Delete, Put
 from zvault.storage.compare import compare_stores
 from zvault.storage.copy import copy_store
@@ -229,10 +230,11 @@ async def test_without_a_cache_each_read_asks_the_disk(tmp_path: Path) -> None:
 async def test_a_new_root_is_durable_with_all_the_folders_above_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[Path] = []
-    monkeypatch.setattr("zvault.storage.file.fsync_directory", synced.append)
-    await FileStorage.open(tmp_path / "a/b/c").close()
-    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a/b"]
+    disk = WatchedDisk(tmp_path, monkeypatch)
+    store = FileStorage.open(tmp_path / "a/b/c")
+    assert (tmp_path / "a/b/c").is_dir()
+    assert disk.would_lose() == []
+    await store.close()
 
 
 async def test_deleting_a_key_whose_file_name_is_anothers_folder_is_fine(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from zvault.base.atomic_file import fsync_directory, write_atomic
+from zvault.base.atomic_file import fsync_directory, make_folders, write_atomic
 from zvault.ops.backup.errors import BackupDamagedError, BackupNotFoundError, BackupPlaceError
 from zvault.storage.api import Delete, Put, Storage
 from zvault.storage.walk import inventory
@@ -68,7 +68,7 @@ class DirectoryPlace:
 
     def staging(self) -> Path:
         with naming(self.directory):
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders(self.directory)
         return self.directory
 
     async def store(self, local: Path, name: str) -> None:

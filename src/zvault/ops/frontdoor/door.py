@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from zvault.base.atomic_file import fsync_directory, require_private, write_atomic
+from zvault.base.atomic_file import fsync_directory, make_folders, require_private, write_atomic
 from zvault.base.process import (
     ProcessIdentity,
     is_alive,
@@ -84,7 +84,7 @@ class FrontDoor:
         """
         program = find_caddy(self.settings.caddy)
         self._check_files()
-        self.settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(self.settings.run_dir)
         with self._lock():
             process = self._recorded()
             if process is None:
@@ -259,7 +259,7 @@ class FrontDoor:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """One start or stop at a time; the kernel lets go when its holder dies."""
-        self.settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(self.settings.run_dir)
         path = self.settings.run_dir / "frontdoor.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

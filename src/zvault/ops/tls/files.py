@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from zvault.base.atomic_file import PRIVATE_MODE, require_private, write_atomic
+from zvault.base.atomic_file import PRIVATE_MODE, make_folders, require_private, write_atomic
 from zvault.ops.tls.authority import Authority, ServerPair
 from zvault.ops.tls.errors import TlsFileError
 
@@ -96,7 +96,7 @@ def load_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def _write(path: Path, content: bytes, mode: int) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(path.parent)
         write_atomic(path, content, mode)
     except OSError as cause:
         raise TlsFileError(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from zvault.base.atomic_file import fsync_directory, write_atomic
+from zvault.base.atomic_file import fsync_directory, make_folders, write_atomic
 from zvault.base.clock import Clock
 from zvault.base.errors import PreconditionError, VerificationError
 from zvault.base.gotime import SECOND_NS, format_time
@@ -90,7 +90,7 @@ class Maker:
         )
         candidate = path.with_name(f".{path.name}.new")
         with _naming(path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders(path.parent)
             write_atomic(candidate, content)
         try:
             await prove_key_file(load_key_file(candidate), password, storage, self.prove)
