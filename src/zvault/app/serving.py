@@ -31,6 +31,9 @@ from zvault.storage.inmem import InMemStorage
 
 _COLLECT_AFTER = (20_000, 20, 20)
 """New containers before the collector looks at the young ones, and how often it looks further."""
+_SWITCH_SECONDS = 0.0005
+"""So long a thread whose fsync is over waits for its turn at most. Python's own 5 ms are as long as
+the fsync itself, and everybody whose write was in it waits too."""
 
 log = logging.getLogger("zvault.server")
 
@@ -96,6 +99,7 @@ def run_server(paths: Sequence[Path]) -> None:
     for warning in config.warnings:
         log.warning("%s", warning)
     _calm_collector()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     cut_off = uvloop.run(_serve(config, lambda: load(paths)))
     if cut_off:
         raise InterruptedRunError(
