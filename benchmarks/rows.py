@@ -2,9 +2,12 @@
 
 What lives here: the order of the runs and the ratios. Each row is several short rounds in which the
 two servers take turns; its ratios are the medians of the rounds' ratios, so that what else the
-machine does falls on both sides of a ratio, and one bad second counts for nothing.
+machine does falls on both sides of a ratio, and one bad second counts for nothing. Before each turn
+the disk is brought to rest: a server without fsync leaves thousands of files to the kernel, and the
+first fsync of the other one would pay for them.
 """
 
+import os
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -142,6 +145,7 @@ def _measured(
 ) -> Measured:
     """A round's run. Raises BenchError when not every answer was a good one."""
     assert server.access is not None
+    os.sync()
     before = server.cpu_seconds()
     result = tool.run(scenario, server.access, connections, seconds)
     used = server.cpu_seconds() - before
