@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from launcher.ports import free_ports
 SECRETS = 1_000
 VALUE_BYTES = 230
 START_SECONDS = 30.0
+ZVAULT = (sys.executable, "-m", "zvault.cli.main")
 POLICY = """
 path "kv/data/*" { capabilities = ["create", "read", "update"] }
 path "auth/token/create" { capabilities = ["update"] }
@@ -96,9 +97,13 @@ def start_engine(
     *,
     fsync: bool = True,
     is_first: bool = True,
+    program: Sequence[str] = ZVAULT,
 ) -> BenchServer:
-    """The embedded engine, its audit file switched on through the API at the first start."""
-    command = [sys.executable, "-m", "zvault.cli.main", "server", "--config", "config.hcl"]
+    """The embedded engine, its audit file switched on through the API at the first start.
+
+    ``program``: what takes ``zvault``'s arguments.
+    """
+    command = [*program, "server", "--config", "config.hcl"]
     storage = "" if fsync else "zvault_unsafe_no_fsync = true"
     server = _start("engine", directory, command, core, audit="", storage=storage)
     client = _prepared(server, prepare or _prepare)
