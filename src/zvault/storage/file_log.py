@@ -6,7 +6,8 @@ away meanwhile. What never does: the tree's entries; reading back (``file_recove
 Order (must): the mark is durable before a segment is in use; a record is durable before its
 operations touch the tree; the tree is durable before a segment's header says so, the older
 segment's first; the mark goes last. Bounds: a segment is full from ``SEGMENT_BYTES`` on, and is
-begun again only when the tree holds, durably, all it held before (the caller puts it there).
+begun again only when the tree holds, durably, all it held before (the caller puts it there); how
+long that takes is other programs' doing, so the caller may go on filling it meanwhile.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import errno
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 
 from zvault.storage import file_log_format as form
@@ -65,6 +66,8 @@ class Log:
         self._has_checkpoint = True
         """Of the segment before the one in use: begun, or there is none."""
         self._checkpoint: Future[None] | None = None
+        self._whole: tuple[Future[None], tuple[int, int]] | None = None
+        """A sync of a tree that held all up to this record of this use of a segment."""
         self._thread = ThreadPoolExecutor(1, "zvault-checkpoint")
 
     @property
@@ -88,6 +91,12 @@ class Log:
     def filled(self) -> float:
         """How much of the segment in use is written, from 0; full from 1 on."""
         return self._offset / self._limit
+
+    @property
+    def is_checkpointed(self) -> bool:
+        """The other segment can take over at once."""
+        checkpoint = self._checkpoint
+        return self._has_checkpoint and (checkpoint is None or checkpoint.done())
 
     def append(self, batch: Sequence[Operation]) -> None:
         """One record of a log in use, durable on return. Raises OSError.
@@ -130,6 +139,9 @@ class Log:
         """
         assert self._has_checkpoint
         self._finish_checkpoint()
+        if self._whole is not None and self._whole[0].done():
+            (sync, _), self._whole = self._whole, None
+            _check(sync)  # the kernel tells of a lost page once
         other = 1 - self._active
         is_new = self._headers[other] is None
         self._use(other)
@@ -143,13 +155,32 @@ class Log:
             self._has_checkpoint = True
             self._checkpoint = self._thread.submit(self._files.sync_all)
 
+    def is_tree_durable(self, patience_seconds: float | None) -> bool:
+        """Whether the tree, which holds all now, is durable; sees to it, waiting no longer than so.
+
+        Ask again after a False, as long as nothing is appended. Raises OSError.
+        """
+        here = (self._epoch, self._records)
+        if self._whole is None:
+            self._whole = self._thread.submit(self._files.sync_all), here
+        sync, there = self._whole
+        wait([sync], patience_seconds)
+        if not sync.done():
+            return False
+        if there != here:
+            self._whole = None
+        _check(sync)
+        return there == here
+
     def settle(self) -> None:
         """Make the tree durable, which holds all now, and the log empty. Raises OSError."""
         self._finish_checkpoint()
         self._has_checkpoint = True
         if not self.in_use:
             return
-        self._files.sync_all()
+        while not self.is_tree_durable(None):
+            pass
+        self._whole = None
         used = [n for n, header in enumerate(self._headers) if header and header.in_use]
         for number in sorted(used, key=self._epoch_of):
             header = self._headers[number]
@@ -182,11 +213,8 @@ class Log:
 
     def _finish_checkpoint(self) -> None:
         checkpoint, self._checkpoint = self._checkpoint, None
-        try:
-            if checkpoint is not None:
-                checkpoint.result()
-        except OSError as cause:  # whatever it says: what the kernel failed to write is lost to it
-            raise OSError(errno.EIO, cause.strerror) from None
+        if checkpoint is not None:
+            _check(checkpoint)
 
     def _use(self, number: int) -> None:
         """Whatever the segment held is void from here on."""
@@ -218,3 +246,11 @@ class Log:
                 self._files.remove(temporary)
             raise
         self._files.sync([folder])
+
+
+def _check(sync: "Future[None]") -> None:
+    """Wait for its end. Raises OSError."""
+    try:
+        sync.result()
+    except OSError as cause:  # whatever it says: what the kernel failed to write is lost to it
+        raise OSError(errno.EIO, cause.strerror) from None

@@ -28,6 +28,10 @@ from zvault.storage.keys import MIGRATION_KEY
 _ALL = 1 << 62
 _HASTE = 2
 """The entries of the segment before are in the tree when the one in use is full to one half."""
+_OVERFULL = 8
+"""So many segments' worth a full one takes while the one before is made durable."""
+_PATIENCE_SECONDS = 0.02
+"""So long somebody who comes while a quiet store is made durable waits."""
 _PIECE = 32
 """So many entries are settled before somebody who came meanwhile is served: some 2 ms, on a slow
 disk 30."""
@@ -90,6 +94,8 @@ class LoggedCommitter:
                 return False
             if len(self._pending):
                 self._next_generation()
+                return False
+            if self._log.in_use and not self._log.is_tree_durable(_PATIENCE_SECONDS):
                 return False
         except OSError as cause:
             if cause.errno not in OUT_OF_SPACE:
@@ -182,8 +188,9 @@ class LoggedCommitter:
         if log.filled >= 1:
             self._write_out(_ALL)
             log.checkpoint()
-            log.turn()
-            self._next_generation()
+            if log.is_checkpointed or log.filled >= _OVERFULL:
+                log.turn()
+                self._next_generation()
         done = self._turned_count - self._pending.old_count
         self._write_out(int(self._turned_count * log.filled * _HASTE) - done)
         if not self._pending.old_count:
