@@ -14,7 +14,12 @@ from urllib.parse import urlsplit
 import msgspec
 import orjson
 
-from zvault.base.atomic_file import fsync_directory, make_folders, write_atomic
+from zvault.base.atomic_file import (
+    SHARED_FOLDER_MODE,
+    fsync_directory,
+    make_folders,
+    write_atomic,
+)
 from zvault.base.clock import Clock
 from zvault.base.errors import PreconditionError, VerificationError
 from zvault.base.secret import Secret
@@ -32,7 +37,6 @@ from zvault.storage.urls import parse_store_url
 
 STATE_FORMAT = 1
 _CONFIG_MODE = 0o644
-_CONFIG_FOLDER_MODE = 0o755
 _SERVED_SECONDS = 10.0
 _RUN_BYTES = 4 << 20
 """Journal, records, configuration and the lines of a log that a run makes, and room to spare."""
@@ -55,7 +59,7 @@ class ConfigFiles:
             return None
 
     async def write(self, path: Path, text: str) -> None:
-        make_folders(path.parent, _CONFIG_FOLDER_MODE)
+        make_folders(path.parent, SHARED_FOLDER_MODE)
         write_atomic(path, text.encode(), _CONFIG_MODE)
 
     async def remove(self, path: Path) -> None:

@@ -12,6 +12,8 @@ from zvault.base.errors import PreconditionError
 
 PRIVATE_MODE = 0o600
 PRIVATE_FOLDER_MODE = 0o700
+SHARED_FOLDER_MODE = 0o777
+"""The umask decides."""
 
 
 def write_atomic(path: Path, content: bytes, mode: int = PRIVATE_MODE) -> None:
@@ -35,14 +37,17 @@ def write_atomic(path: Path, content: bytes, mode: int = PRIVATE_MODE) -> None:
     fsync_directory(path.parent)
 
 
-def make_folders(path: Path, mode: int = PRIVATE_FOLDER_MODE) -> tuple[Path, ...]:
+def make_folders(
+    path: Path, mode: int = PRIVATE_FOLDER_MODE, above: int = SHARED_FOLDER_MODE
+) -> tuple[Path, ...]:
     """Make the directory and what is missing above it; durable on return, as all in it needs.
 
-    Returns what was made, outermost first. Raises OSError.
+    ``mode``: of the directory itself. ``above``: of those above it, which others may need to walk
+    through. Returns what was made, outermost first. Raises OSError.
     """
     if path.is_dir():
         return ()
-    made = make_folders(path.parent, mode)
+    made = make_folders(path.parent, above, above)
     path.mkdir(mode, exist_ok=True)
     fsync_directory(path.parent)
     return (*made, path)

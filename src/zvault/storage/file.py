@@ -20,7 +20,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from zvault.base.atomic_file import make_folders
+from zvault.base.atomic_file import PRIVATE_FOLDER_MODE, make_folders
 from zvault.storage import keys
 from zvault.storage.api import Operation, Put
 from zvault.storage.cache import ValueCache
@@ -96,7 +96,8 @@ class FileStorage:
         """
         root = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
         with _named(str(root)):
-            made = () if read_only or root.exists() else make_folders(root)
+            is_new = not read_only and not root.exists()
+            made = make_folders(root, above=PRIVATE_FOLDER_MODE) if is_new else ()
             if not root.is_dir():
                 cause = "is no directory" if root.exists() else "does not exist"
                 raise StoreNotFoundError(f"{root} {cause}", hint="name the data directory")

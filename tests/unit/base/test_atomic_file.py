@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zvault.base.atomic_file import require_private, write_atomic
+from zvault.base.atomic_file import make_folders, require_private, write_atomic
 from zvault.base.errors import PreconditionError
 
 
@@ -67,3 +67,16 @@ def test_a_private_file_is_accepted_and_a_missing_one_named(tmp_path: Path) -> N
     require_private(tmp_path / "f")
     with pytest.raises(PreconditionError, match="does not exist"):
         require_private(tmp_path / "g")
+
+
+def test_a_private_folder_is_private_and_those_above_it_are_as_the_umask_has_them(
+    tmp_path: Path,
+) -> None:
+    """Others may have a way to go through them: a restored store's parent, a site's root."""
+    (tmp_path / "usual").mkdir()
+    usual = (tmp_path / "usual").stat().st_mode
+    made = make_folders(tmp_path / "a" / "b" / "c")
+    assert made == (tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c")
+    assert [path.stat().st_mode for path in made[:2]] == [usual, usual]
+    assert made[2].stat().st_mode & 0o777 == 0o700
+    assert make_folders(tmp_path / "a" / "b" / "c") == ()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zvault.base.atomic_file import fsync_directory, make_folders
+from zvault.base.atomic_file import SHARED_FOLDER_MODE, fsync_directory, make_folders
 from zvault.base.secret import Secret
 from zvault.offline.verify import verify_store
 from zvault.ops.backup.check import OpenBackup
@@ -49,7 +49,7 @@ async def restore_to_directory(
     """
     with naming(path):
         _refuse_filled(path)
-        make_folders(path.parent)
+        make_folders(path.parent, SHARED_FOLDER_MODE)
         aside = path.with_name(f".{path.name}.restoring-{os.getpid()}")
         if aside.exists():
             shutil.rmtree(aside)
