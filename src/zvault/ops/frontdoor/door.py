@@ -84,7 +84,6 @@ class FrontDoor:
         """
         program = find_caddy(self.settings.caddy)
         self._check_files()
-        make_folders(self.settings.run_dir)
         with self._lock():
             process = self._recorded()
             if process is None:
