@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.storage.test_file_log import MARK, kill
+from tests.unit.storage.test_file_log import MARK, kill, settled
 from zvault.storage.api import Put
 from zvault.storage.errors import BrokenStoreError
 from zvault.storage.file import FileStorage
@@ -50,6 +50,15 @@ async def in_time(store: FileStorage, key: str, value: bytes, seconds: float = 1
         await store.apply([Put(key, value)])
 
 
+async def written_to_while_it_settles(disk: BusyDisk, tmp_path: Path) -> FileStorage:
+    """``a`` is 2; the sync that began when it was 1 has not ended."""
+    store = open_on(disk, tmp_path, 0.01)
+    await store.apply([Put("a", b"1")])
+    assert await asyncio.to_thread(disk.begun.wait, 10)
+    await in_time(store, "a", b"2")
+    return store
+
+
 async def many(store: FileStorage, seconds: float, pause: float = 0) -> None:
     """Each within ``seconds``."""
     for number in range(10 if pause else 400):
@@ -60,17 +69,10 @@ async def many(store: FileStorage, seconds: float, pause: float = 0) -> None:
 async def test_who_writes_while_a_quiet_store_is_made_durable_does_not_wait(
     tmp_path: Path, disk: BusyDisk
 ) -> None:
-    store = open_on(disk, tmp_path, 0.01)
-    await store.apply([Put("a", b"1")])
-    assert await asyncio.to_thread(disk.begun.wait, 10)
-    await in_time(store, "a", b"2")
+    store = await written_to_while_it_settles(disk, tmp_path)
     assert (tmp_path / "d" / MARK).exists()
     disk.rest.set()
-    for _ in range(200):
-        if not (tmp_path / "d" / MARK).exists():
-            break
-        await asyncio.sleep(0.05)
-    assert not (tmp_path / "d" / MARK).exists()
+    await settled(tmp_path / "d")
     kill(store)
     assert await FileStorage.open(tmp_path / "d", read_only=True).get("a") == b"2"
 
@@ -79,10 +81,7 @@ async def test_what_was_written_since_a_sync_began_is_not_taken_for_durable(
     tmp_path: Path, disk: BusyDisk
 ) -> None:
     """The log says that it is not needed only after a sync that began behind its last record."""
-    store = open_on(disk, tmp_path, 0.01)
-    await store.apply([Put("a", b"1")])
-    assert await asyncio.to_thread(disk.begun.wait, 10)
-    await in_time(store, "a", b"2")
+    store = await written_to_while_it_settles(disk, tmp_path)
     disk.begun.clear()
     disk.rest.set()
     assert await asyncio.to_thread(disk.begun.wait, 10)
